@@ -1,0 +1,14 @@
+/*
+ * libgcore: hubs, watches and worker pools behind one stable C interface.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef GCORE_H
+#define GCORE_H
+
+#include <gcore/base.h>
+#include <gcore/hub.h>
+#include <gcore/watch.h>
+#include <gcore/pool.h>
+
+#endif
