@@ -1,0 +1,334 @@
+"""Run upstream's test files on this package and on upstream itself.
+
+The files are those of ``files.tsv``; they come, with the packages they need,
+from the pinned upstream release that `tools/upstream-env` installs into the
+build folder.  Each runs in a process of its own, the way upstream's own runner
+starts it: first on upstream, then here.  A test that passes there and does not
+pass here is a regression, and any regression makes the exit status 1.  What
+upstream does is found out anew each time, never stored.
+
+A file that finds regressions runs here once more, by itself, after all others:
+upstream's tests measure times, and a busy machine can spoil one.  Tests that
+pass then are listed as unsteady.
+"""
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from outcomes import Comparison, Run, read_record
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+EXTRAS = ("dnspython", "idna", "psutil", "requests", "objgraph")
+PROCESSES = 2
+TIME_LIMIT = 240  # seconds a file may take
+# What upstream's own runner sets for each file.
+ENVIRONMENT = {
+    "GEVENTTEST_USE_RESOURCES": "-network",
+    "PYTHONDEVMODE": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONFAULTHANDLER": "true",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONWARNINGS": "default,default::DeprecationWarning,"
+                      "default::ResourceWarning,ignore:::site:,"
+                      "ignore:::pkgutil:,ignore:::importlib._bootstrap:,"
+                      "ignore:::importlib._bootstrap_external:,"
+                      "ignore:::dns.namedict:,ignore:::dns.hash:,"
+                      "ignore:::dns.zone:",
+}
+
+
+# -- what runs --------------------------------------------------------------------
+
+class File:
+    """One line of ``files.tsv``."""
+
+    def __init__(self, area, name, modules):
+        self.area = area
+        self.name = name
+        self.modules = modules.split()
+
+    @property
+    def stem(self):
+        return self.name[:-len(".py")]
+
+
+def read_files():
+    lines = (HERE / "files.tsv").read_text().splitlines()
+    return [File(*line.split("\t")) for line in lines
+            if line and not line.startswith("#")]
+
+
+def choose_files(names, areas):
+    """Return the files that *names* (with or without ``.py``) and *areas* ask
+    for, all of them if neither asks for any."""
+    files = read_files()
+    known = {file.stem: file for file in files}
+    if not names and not areas:
+        return files
+    chosen = {}
+    for name in names:
+        stem = Path(name).name.removesuffix(".py")
+        if stem not in known:
+            raise SystemExit(f"{name} is not listed in {HERE / 'files.tsv'}")
+        chosen[stem] = known[stem]
+    for area in areas:
+        found = {file.stem: file for file in files if file.area == area}
+        if not found:
+            raise SystemExit(f"no file of {HERE / 'files.tsv'} has "
+                             f"the area {area!r}")
+        chosen.update(found)
+    return list(chosen.values())
+
+
+# -- where it runs -----------------------------------------------------------------
+
+class Side:
+    """One of the two interpreters, and how it starts a test file."""
+
+    def __init__(self, name, python, packages, build, keep_path):
+        self.name = name
+        self.python = python
+        self.packages = packages
+        self.build = build
+        self.environment = {
+            key: value for key, value in os.environ.items()
+            if not key.startswith(("GEVENT", "PYTHON"))}
+        self.environment.update(ENVIRONMENT)
+        path = [HERE / "shim", build / extras_name(python)]
+        if keep_path and os.environ.get("PYTHONPATH"):
+            path.append(os.environ["PYTHONPATH"])
+        for key in ("PURE_PYTHON", "GCORE_PURE"):
+            if not keep_path:
+                self.environment.pop(key, None)
+        self.environment["PYTHONPATH"] = os.pathsep.join(map(str, path))
+        self.environment["UPSTREAM_TEST_PACKAGES"] = str(packages)
+
+    def run(self, file, time_limit):
+        """Run *file* in a process of its own; return its `Run`."""
+        folder = self.build / "report"
+        folder.mkdir(exist_ok=True)
+        record = folder / f"{file.stem}.{self.name}.outcomes"
+        output = folder / f"{file.stem}.{self.name}.txt"
+        record.write_text("")
+        environment = dict(self.environment,
+                           UPSTREAM_TEST_RECORD=str(record))
+        command = [self.python, "-u", f"-mgevent.tests.{file.stem}"]
+        with open(output, "wb") as out:
+            process = subprocess.Popen(
+                command, env=environment, cwd=self.packages / "tests",
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                start_new_session=True)
+            try:
+                status = process.wait(time_limit)
+            except subprocess.TimeoutExpired:
+                status = None
+            end_session(process)
+        return Run(read_record(record), status, output)
+
+    def has_modules(self, modules):
+        code = ("import importlib.util, sys\n"
+                "for name in sys.argv[1:]:\n"
+                "    if importlib.util.find_spec(name) is None:\n"
+                "        sys.exit(3)\n")
+        done = subprocess.run([self.python, "-c", code, *modules],
+                              env=self.environment, timeout=60,
+                              stderr=subprocess.DEVNULL)
+        return done.returncode == 0
+
+
+def end_session(process):
+    """End what a test file left running, and the file itself if it hangs."""
+    if process.poll() is None:
+        # faulthandler is on: this writes the stacks to the output
+        process.send_signal(signal.SIGABRT)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            pass
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+def output_of(*command):
+    """Return what *command* prints, or end with its error text."""
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))} failed, "
+                         f"exit status {done.returncode}")
+    return done.stdout.strip()
+
+
+def upstream_python(python):
+    """Return the interpreter of the pinned upstream environment that has the
+    version of *python*."""
+    tool = ROOT / "tools" / "upstream-env"
+    if not tool.exists():
+        raise SystemExit("give --upstream-python: the interpreter of an "
+                         "environment with the upstream release")
+    version = output_of(python, "-c", "import sys; "
+                        "print('%d.%d' % sys.version_info[:2])")
+    return output_of(tool, "pinned", "--python", version).splitlines()[-1]
+
+
+def extras_name(python):
+    return "extras-" + output_of(
+        python, "-c", "import sys; print(sys.implementation.cache_tag)")
+
+
+def install_extras(python, build):
+    """Install what upstream's tests use when it is there, for both sides."""
+    target = build / extras_name(python)
+    if target.exists():
+        return
+    unfinished = target.with_suffix(".new")
+    print(f"installing {', '.join(EXTRAS)} for the tests", flush=True)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    output_of(python, "-m", "pip", "install", "--quiet",
+              "--disable-pip-version-check", "--target", unfinished, *EXTRAS)
+    unfinished.rename(target)
+
+
+def copy_test_packages(python, build):
+    """Copy upstream's test packages out of its environment; return where."""
+    home, version = output_of(
+        python, "-c", "import gevent; print(gevent.__path__[0]);"
+                      "print(gevent.__version__)").splitlines()
+    target = build / f"tests-{version}"
+    if not target.exists():
+        unfinished = target.with_suffix(".new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        for package in ("testing", "tests"):
+            shutil.copytree(Path(home) / package, unfinished / package,
+                            ignore=shutil.ignore_patterns("__pycache__"))
+        unfinished.rename(target)
+    return target
+
+
+# -- the whole run -------------------------------------------------------------------
+
+class Runner:
+    def __init__(self, ours, upstream, time_limit):
+        self.ours = ours
+        self.upstream = upstream
+        self.time_limit = time_limit
+        self._one_example = threading.Lock()  # they use fixed ports
+
+    def compare(self, file):
+        if file.area == "examples":
+            with self._one_example:
+                return self._compare(file)
+        return self._compare(file)
+
+    def _compare(self, file):
+        upstream = self.upstream.run(file, self.time_limit)
+        ours = self.ours.run(file, self.time_limit)
+        return Comparison(file, upstream, ours)
+
+    def compare_all(self, files):
+        """Yield the comparison of each file, in the order they end."""
+        with ThreadPoolExecutor(PROCESSES) as pool:
+            jobs = [pool.submit(self.compare, file) for file in files]
+            for job in as_completed(jobs):
+                yield job.result()
+
+    def repeat(self, comparison):
+        comparison.repeat(self.ours.run(comparison.file, self.time_limit))
+
+
+def print_line(comparison):
+    file = comparison.file
+    counts = (f"{file.area:<11} {file.name:<46} {comparison.tests:>5} tests"
+              f" {comparison.passed_both:>5} passed on both")
+    if comparison.not_run:
+        counts += f"  not run: {comparison.not_run}"
+    if comparison.regressions:
+        counts += f"  {len(comparison.regressions)} regressions"
+    print(counts, flush=True)
+
+
+def print_regressions(comparison):
+    print(f"\n{comparison.file.name}: see {comparison.ours.output}")
+    for name, outcome in comparison.regressions.items():
+        print(f"  {outcome:<14} {name}")
+
+
+def main(options):
+    build = options.build.resolve()
+    build.mkdir(parents=True, exist_ok=True)
+    baseline = options.upstream_python or upstream_python(options.python)
+    packages = copy_test_packages(baseline, build)
+    install_extras(baseline, build)
+    upstream = Side("upstream", baseline, packages, build, keep_path=False)
+    ours = Side("ours", options.python, packages, build, keep_path=True)
+    runner = Runner(ours, upstream, options.time_limit)
+
+    files, absent = [], []
+    for file in choose_files(options.files, options.area):
+        (files if ours.has_modules(file.modules) else absent).append(file)
+    print(f"upstream: {baseline}\nhere:     {options.python}", flush=True)
+    comparisons = []
+    for comparison in runner.compare_all(files):
+        print_line(comparison)
+        comparisons.append(comparison)
+    for comparison in comparisons:
+        if comparison.regressions:
+            runner.repeat(comparison)
+    return summarize(comparisons, absent)
+
+
+def summarize(comparisons, absent):
+    for comparison in comparisons:
+        if comparison.regressions:
+            print_regressions(comparison)
+    unsteady = [f"{c.file.name} {name}" for c in comparisons
+                for name in c.unsteady]
+    not_run = [f"{c.file.name}: {c.not_run}" for c in comparisons if c.not_run]
+    not_run += [f"{file.name}: {' '.join(file.modules)} not here"
+                for file in absent]
+    for title, names in (("unsteady (passed when run again, alone)", unsteady),
+                         ("not run", not_run)):
+        if names:
+            print(f"\n{title}:")
+            print("\n".join(f"  {name}" for name in names))
+    regressions = sum(len(c.regressions) for c in comparisons)
+    print(f"\n{len(comparisons) + len(absent) - len(not_run)} files run, "
+          f"{len(not_run)} not run, "
+          f"{sum(c.passed_both for c in comparisons)} tests passed on both, "
+          f"{regressions} regressions")
+    return 1 if regressions else 0
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description="Run upstream's test files here and on upstream.")
+    parser.add_argument("files", nargs="*", metavar="FILE",
+                        help="a file of files.tsv (default: all of them)")
+    parser.add_argument("--area", action="append", default=[],
+                        help="all files of an area of files.tsv")
+    parser.add_argument("--python", default=sys.executable,
+                        help="the interpreter that has this package "
+                             "(default: the one that runs this)")
+    parser.add_argument("--upstream-python", metavar="PYTHON",
+                        help="the interpreter that has the upstream release")
+    parser.add_argument("--build", type=Path,
+                        default=ROOT / "build" / "upstream",
+                        help="folder for all that is made "
+                             "(default: build/upstream)")
+    parser.add_argument("--time-limit", type=float, default=TIME_LIMIT,
+                        metavar="S", help="seconds a file may take "
+                                          "(default: %(default)s)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main(parse_arguments()))
