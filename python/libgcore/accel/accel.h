@@ -1,0 +1,157 @@
+/*
+ * The C accelerator of the Python side: what must be one step, or must not
+ * let go of the GIL.
+ *
+ * All state here is guarded by the GIL.  A function that can switch greenlets
+ * (accel_wait_park and whatever calls it) keeps nothing on its C stack that
+ * the heap points into: greenlet moves slices of the stack.
+ */
+#ifndef GCORE_ACCEL_H
+#define GCORE_ACCEL_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <gcore.h>
+
+/* A FIFO of owned references. */
+typedef struct {
+    PyObject **items;
+    size_t head; /* index of the oldest item */
+    size_t count;
+    size_t mask; /* capacity - 1; the capacity is a power of two */
+} accel_ring;
+
+typedef struct WaitObject WaitObject;
+
+/* The run queue of one hub, and the engine hub that feeds it. */
+typedef struct {
+    PyObject_HEAD
+    gcore_hub *engine;   /* NULL once destroyed */
+    PyObject *hub;       /* the hub greenlet, or NULL */
+    PyObject *error_handler;
+    PyObject *dict;
+    PyObject *weakrefs;
+    accel_ring ready;    /* what the last poll returned */
+    accel_ring queue;    /* callbacks and wake-ups, strict FIFO */
+    gcore_watch **timers; /* idle timers of ended waits, for the next ones */
+    size_t timer_count, timer_capacity;
+    gcore_completion *batch;
+    WaitObject *waits;   /* the parked ones, newest first, borrowed */
+    PyObject *prepares, *checks; /* started watchers, in start order */
+    int64_t drain_start; /* when the queue began to drain, ns */
+    int64_t wall_offset; /* wall clock minus engine clock, ns */
+    unsigned long iteration;
+    unsigned fork_generation;
+    unsigned counter;    /* items run since the clock was last read */
+    int depth;           /* nested run() calls */
+    int broken;          /* leave run(): 1 this one, 2 all of them */
+    long active;         /* started watchers */
+    bool parked;   /* the hub waits at its dispatch point */
+    bool must_poll; /* the queue has had its time slice */
+    bool polling;   /* blocked in a poll, without the GIL */
+} LoopObject;
+
+enum accel_wait_state {
+    WAIT_NEW,     /* not parked yet */
+    WAIT_PARKED,  /* its greenlet has given up */
+    WAIT_QUEUED,  /* a wake-up or a time-out stands in the run queue */
+    WAIT_RESUMED, /* the wake-up has been taken; its greenlet runs */
+    WAIT_ENDED    /* park() has been left: nothing can wake it any more */
+};
+
+/* One wait of one greenlet. */
+struct WaitObject {
+    PyObject_HEAD
+    LoopObject *loop;
+    WaitObject *previous, *next; /* in loop->waits */
+    PyObject *greenlet; /* while parked */
+    PyObject *value;    /* what wake() brought */
+    PyObject *error;    /* what throw() brought */
+    PyObject *subject;  /* what is waited for, for reports; may be set */
+    gcore_watch *timer; /* while parked with a timeout */
+    int64_t since;      /* engine time when it was parked, ns */
+    uint8_t state;
+    bool woken;     /* wake() or throw() was accepted */
+    bool timed_out;
+};
+
+extern PyTypeObject *accel_wait_type, *accel_loop_type;
+
+/* The hub greenlet of this thread, borrowed; made when there is none and
+ * `create`.  NULL without an exception when there is none and not `create`. */
+PyObject *accel_current_hub(int create);
+LoopObject *accel_current_loop(int create);
+
+/* A new wait for the calling thread's hub; NULL with an exception. */
+WaitObject *accel_wait_new(void);
+
+/* Park the calling greenlet until woken.  `timeout`: seconds as a number, or
+ * Py_None or NULL for none.  `ref`: keep the loop alive meanwhile.
+ * Returns 1 when woken, 0 when the timeout ran out, -1 with an exception.
+ * The wait is over afterwards, however it ended. */
+int accel_wait_park(WaitObject *wait, PyObject *timeout, int ref);
+
+/* As above, to an absolute engine time, at a timer priority of -2..2. */
+int accel_wait_park_until(WaitObject *wait, int64_t deadline, int ref,
+                          int priority);
+
+/* Wake from any thread.  `value` may be NULL for None.  Returns 1 when
+ * accepted, 0 when the wait is over or was woken before, -1 with an
+ * exception (out of memory). */
+int accel_wait_wake(WaitObject *wait, PyObject *value);
+
+/* True after an accepted wake, even if park was then left by an exception:
+ * what the waker handed over must then be given back. */
+static inline bool accel_wait_woken(const WaitObject *wait)
+{
+    return wait->woken;
+}
+
+/* Put `value`, whose reference is taken over, into a slot; the old one goes
+ * last, as its destructor may look at the slot. */
+static inline void accel_replace(PyObject **slot, PyObject *value)
+{
+    PyObject *old = *slot;
+    *slot = value;
+    Py_XDECREF(old);
+}
+
+/* Append to a loop's run queue from any thread; steals no reference. */
+int accel_loop_push(LoopObject *loop, PyObject *item);
+
+/* Queue func(*args) on a loop; a new Callback object. */
+PyObject *accel_loop_run_callback(LoopObject *loop, PyObject *func,
+                                  PyObject *args);
+
+/* Report the current exception through the loop's handle_error. */
+void accel_loop_report(LoopObject *loop, PyObject *context);
+
+/* Deadline `seconds` from now; -1 with an exception for a bad number. */
+int64_t accel_deadline(PyObject *seconds);
+
+/* An exception class of gevent.exceptions by its name, for raising here. */
+PyObject *accel_error(const char *name);
+
+/* Make a heap type from a spec and add it to the module. */
+PyTypeObject *accel_add_type(PyObject *module, PyType_Spec *spec,
+                             PyObject *base);
+
+/* The concept files; each adds its types and functions. */
+int accel_greenlets_init(PyObject *module);
+int accel_callback_init(PyObject *module);
+int accel_wait_init(PyObject *module);
+int accel_loop_init(PyObject *module);
+int accel_watcher_init(PyObject *module);
+int accel_chunks_init(PyObject *module);
+int accel_event_init(PyObject *module);
+int accel_semaphore_init(PyObject *module);
+int accel_queue_init(PyObject *module);
+int accel_local_init(PyObject *module);
+int netio_init(PyObject *module);
+
+#endif

@@ -1,0 +1,380 @@
+/*
+ * Direct switching.
+ *
+ * The greenlet that blocks takes the next ready one from the run queue and
+ * switches to it itself; the hub would cost a second switch.  That is sound
+ * only when
+ *   - the hub is parked at its dispatch point, not inside a callback (a
+ *     callback must not be overtaken by what it has queued);
+ *   - the next item is a wake-up: callbacks run in the hub;
+ *   - the target has run before.  A new greenlet inherits stack base and
+ *     recursion depth of whoever starts it, so only the hub starts them;
+ *   - the target does not override switch or throw;
+ *   - the queue still has its time slice: otherwise the hub must poll.
+ * Everything else goes through the hub.
+ *
+ * Taking the item and switching is one step: a signal handler that raised
+ * between the two would lose a wake-up for ever.
+ */
+#include "greenlets.h"
+#include "loop.h"
+
+#include <greenlet/greenlet.h>
+
+static PyObject *no_args;
+static PyObject *str_switch, *str_switch_out, *str_throw;
+static PyObject *plain_switch, *plain_throw; /* greenlet's own descriptors */
+static Py_ssize_t dict_offset;
+
+static PyObject *hub_factory;
+static PyObject *error_types;
+
+/* One entry per thread, owned by the thread's state dictionary so that it
+ * goes when the thread does; the pointers beside it are for speed. */
+static __thread PyObject *thread_hub;
+static __thread LoopObject *thread_loop;
+static PyObject *thread_key;
+static PyTypeObject *slot_type;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *hub;
+    LoopObject *loop;
+} SlotObject;
+
+static void slot_dealloc(PyObject *self)
+{
+    SlotObject *slot = (SlotObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    if (thread_hub == slot->hub) {
+        thread_hub = NULL;
+        thread_loop = NULL;
+    }
+    Py_XDECREF(slot->hub);
+    Py_XDECREF((PyObject *)slot->loop);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot slot_slots[] = {{Py_tp_dealloc, slot_dealloc}, {0, NULL}};
+static PyType_Spec slot_spec = {
+    .name = "libgcore._accel._ThreadSlot",
+    .basicsize = sizeof(SlotObject),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = slot_slots,
+};
+
+static int set_current_hub(PyObject *hub)
+{
+    PyObject *dict = PyThreadState_GetDict();
+    if (!dict) {
+        PyErr_SetString(PyExc_RuntimeError, "this thread has no state");
+        return -1;
+    }
+    if (hub == Py_None) {
+        thread_hub = NULL;
+        thread_loop = NULL;
+        if (PyDict_GetItemWithError(dict, thread_key))
+            return PyDict_DelItem(dict, thread_key);
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    PyObject *loop = PyObject_GetAttrString(hub, "loop");
+    if (!loop)
+        return -1;
+    SlotObject *slot =
+        (SlotObject *)PyType_GenericAlloc(slot_type, 0);
+    if (!slot) {
+        Py_DECREF(loop);
+        return -1;
+    }
+    Py_INCREF(hub);
+    slot->hub = hub;
+    if (PyObject_TypeCheck(loop, accel_loop_type))
+        slot->loop = (LoopObject *)loop;
+    else
+        Py_DECREF(loop);
+    /* Replacing the old slot runs its destructor: new pointers come after. */
+    int failed = PyDict_SetItem(dict, thread_key, (PyObject *)slot);
+    if (!failed) {
+        thread_hub = hub;
+        thread_loop = slot->loop;
+    }
+    Py_DECREF((PyObject *)slot);
+    return failed;
+}
+
+PyObject *accel_current_hub(int create)
+{
+    if (thread_hub || !create)
+        return thread_hub;
+    if (!hub_factory) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "no hub factory: import gevent first");
+        return NULL;
+    }
+    PyObject *hub = PyObject_CallObject(hub_factory, NULL);
+    if (!hub)
+        return NULL;
+    int failed = thread_hub == hub ? 0 : set_current_hub(hub);
+    Py_DECREF(hub); /* the thread's slot holds it */
+    return failed ? NULL : thread_hub;
+}
+
+LoopObject *accel_current_loop(int create)
+{
+    if (!accel_current_hub(create))
+        return NULL;
+    if (!thread_loop && create)
+        PyErr_SetString(PyExc_TypeError,
+                        "the hub of this thread does not run on an engine "
+                        "loop");
+    return thread_loop;
+}
+
+PyObject *accel_error(const char *name)
+{
+    PyObject *type = error_types ? PyDict_GetItemString(error_types, name)
+                                 : NULL;
+    return type ? type : PyExc_RuntimeError;
+}
+
+PyObject *accel_current_greenlet(void)
+{
+    return (PyObject *)PyGreenlet_GetCurrent();
+}
+
+PyObject *accel_throw(PyObject *greenlet, PyObject *error)
+{
+    PyObject *type = (PyObject *)Py_TYPE(error);
+    PyObject *traceback = PyException_GetTraceback(error);
+    PyObject *result =
+        PyGreenlet_Throw((PyGreenlet *)greenlet, type, error, traceback);
+    Py_XDECREF(traceback);
+    return result;
+}
+
+/* ---- who may be switched to ------------------------------------------- */
+
+#define TYPE_CACHE 32
+static struct {
+    PyObject *type; /* borrowed: compared, never followed */
+    bool plain_switch, plain_throw;
+} type_cache[TYPE_CACHE];
+
+static bool type_has(PyObject *type, PyObject *name, PyObject *expected)
+{
+    PyObject *found = PyObject_GetAttr(type, name);
+    if (!found)
+        PyErr_Clear();
+    Py_XDECREF(found);
+    return found == expected;
+}
+
+static bool instance_has(PyObject *greenlet, PyObject *name)
+{
+    PyObject *dict = *(PyObject **)((char *)greenlet + dict_offset);
+    return dict && PyDict_GetItemWithError(dict, name);
+}
+
+bool accel_plain_switch(PyObject *greenlet)
+{
+    return type_has((PyObject *)Py_TYPE(greenlet), str_switch, plain_switch)
+           && !instance_has(greenlet, str_switch);
+}
+
+bool accel_directly_switchable(PyObject *greenlet)
+{
+    PyObject *type = (PyObject *)Py_TYPE(greenlet);
+    size_t slot = ((uintptr_t)type >> 5) % TYPE_CACHE;
+    if (type_cache[slot].type != type) {
+        type_cache[slot].type = type;
+        type_cache[slot].plain_switch =
+            type_has(type, str_switch, plain_switch);
+        type_cache[slot].plain_throw = type_has(type, str_throw, plain_throw);
+    }
+    return type_cache[slot].plain_switch && type_cache[slot].plain_throw
+           && PyGreenlet_ACTIVE((PyGreenlet *)greenlet)
+           && !instance_has(greenlet, str_switch)
+           && !instance_has(greenlet, str_throw);
+}
+
+/* ---- switching ---------------------------------------------------------- */
+
+static int call_switch_out(PyObject *current)
+{
+    /* Raw greenlets, the root ones among them, have no such method. */
+    if ((void *)Py_TYPE(current) == (void *)&PyGreenlet_Type)
+        return 0;
+    PyObject *method = PyObject_GetAttr(current, str_switch_out);
+    if (!method) {
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError))
+            return -1;
+        PyErr_Clear();
+        return 0;
+    }
+    int failed = 0;
+    if (method != Py_None) {
+        PyObject *result = PyObject_CallObject(method, NULL);
+        failed = result ? 0 : -1;
+        Py_XDECREF(result);
+    }
+    Py_DECREF(method);
+    return failed;
+}
+
+/* Take the next item if the caller may switch to it itself. */
+static WaitObject *take_direct(LoopObject *loop)
+{
+    while (loop->parked && !loop->must_poll) {
+        PyObject *item = accel_loop_peek(loop);
+        if (!item || (void *)Py_TYPE(item) != (void *)accel_wait_type)
+            return NULL;
+        WaitObject *wait = (WaitObject *)item;
+        if (wait->state == WAIT_QUEUED
+            && (wait->error || !accel_directly_switchable(wait->greenlet)))
+            return NULL;
+        accel_loop_take(loop);
+        if (wait->state == WAIT_QUEUED)
+            return wait;
+        Py_DECREF(item); /* its wait has ended meanwhile */
+    }
+    return NULL;
+}
+
+static PyObject *hub_switch(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *current = accel_current_greenlet();
+    if (!current || call_switch_out(current) < 0) {
+        Py_XDECREF(current);
+        return NULL;
+    }
+    PyObject *result;
+    WaitObject *wait =
+        self == thread_hub && thread_loop ? take_direct(thread_loop) : NULL;
+    if (!wait) {
+        result = PyGreenlet_Switch((PyGreenlet *)self, no_args, NULL);
+    } else {
+        PyObject *target = wait->greenlet;
+        Py_INCREF(target);
+        wait->state = WAIT_RESUMED;
+        Py_DECREF((PyObject *)wait);
+        if (target == current) {
+            Py_INCREF(Py_None);
+            result = Py_None;
+        } else {
+            result = PyGreenlet_Switch((PyGreenlet *)target, no_args, NULL);
+        }
+        Py_DECREF(target);
+    }
+    Py_DECREF(current);
+    return result;
+}
+
+PyObject *accel_give_up(PyObject *hub)
+{
+    return PyObject_CallMethodObjArgs(hub, str_switch, NULL);
+}
+
+void accel_run_greenlet(LoopObject *loop, PyObject *greenlet, PyObject *args,
+                        PyObject *context)
+{
+    loop->parked = true;
+    PyObject *result =
+        PyGreenlet_Switch((PyGreenlet *)greenlet, args ? args : no_args, NULL);
+    loop->parked = false;
+    if (result)
+        Py_DECREF(result);
+    else
+        accel_loop_report(loop, context);
+}
+
+/* ---- module ------------------------------------------------------------- */
+
+static PyMethodDef hub_methods[] = {
+    {"switch", hub_switch, METH_NOARGS,
+     "switch()\n\nLet other greenlets run, through the run queue, until this "
+     "one is woken."},
+    {NULL, NULL, 0, NULL}};
+static PyType_Slot hub_slots[] = {{Py_tp_methods, hub_methods}, {0, NULL}};
+static PyType_Spec hub_spec = {
+    .name = "libgcore._accel.HubBase",
+    .basicsize = 0, /* greenlet's */
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = hub_slots,
+};
+
+static PyObject *py_current_hub(PyObject *Py_UNUSED(module),
+                                PyObject *Py_UNUSED(ignored))
+{
+    PyObject *hub = accel_current_hub(1);
+    Py_XINCREF(hub);
+    return hub;
+}
+
+static PyObject *py_current_hub_if_exists(PyObject *Py_UNUSED(module),
+                                          PyObject *Py_UNUSED(ignored))
+{
+    PyObject *hub = thread_hub ? thread_hub : Py_None;
+    Py_INCREF(hub);
+    return hub;
+}
+
+static PyObject *py_set_current_hub(PyObject *Py_UNUSED(module),
+                                    PyObject *hub)
+{
+    if (set_current_hub(hub) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_configure(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *factory, *errors;
+    if (!PyArg_ParseTuple(args, "OO!", &factory, &PyDict_Type, &errors))
+        return NULL;
+    Py_INCREF(factory);
+    accel_replace(&hub_factory, factory);
+    Py_INCREF(errors);
+    accel_replace(&error_types, errors);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"get_hub", py_current_hub, METH_NOARGS,
+     "get_hub()\n\nThe hub of the calling thread; made on first use."},
+    {"get_hub_if_exists", py_current_hub_if_exists, METH_NOARGS,
+     "get_hub_if_exists()\n\nThe hub of the calling thread, or None."},
+    {"set_hub", py_set_current_hub, METH_O,
+     "set_hub(hub)\n\nMake `hub` the calling thread's; None forgets it."},
+    {"configure", py_configure, METH_VARARGS,
+     "configure(factory, errors)\n\n`factory()` makes a hub for a thread that "
+     "needs one;\n`errors` maps names to the exception classes raised from "
+     "here."},
+    {NULL, NULL, 0, NULL}};
+
+int accel_greenlets_init(PyObject *module)
+{
+    PyGreenlet_Import();
+    if (!_PyGreenlet_API)
+        return -1;
+    PyObject *greenlet_type = (PyObject *)&PyGreenlet_Type;
+    no_args = PyTuple_New(0);
+    str_switch = PyUnicode_InternFromString("switch");
+    str_switch_out = PyUnicode_InternFromString("switch_out");
+    str_throw = PyUnicode_InternFromString("throw");
+    thread_key = PyUnicode_InternFromString("libgcore.hub");
+    if (!no_args || !str_switch || !str_switch_out || !str_throw
+        || !thread_key)
+        return -1;
+    plain_switch = PyObject_GetAttr(greenlet_type, str_switch);
+    plain_throw = PyObject_GetAttr(greenlet_type, str_throw);
+    PyObject *offset = PyObject_GetAttrString(greenlet_type, "__dictoffset__");
+    if (!plain_switch || !plain_throw || !offset)
+        return -1;
+    dict_offset = PyLong_AsSsize_t(offset);
+    Py_DECREF(offset);
+    slot_type = (PyTypeObject *)PyType_FromSpec(&slot_spec);
+    if (!slot_type || !accel_add_type(module, &hub_spec, greenlet_type))
+        return -1;
+    return PyModule_AddFunctions(module, functions);
+}

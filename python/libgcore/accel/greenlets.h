@@ -1,0 +1,28 @@
+/* greenlet's C API, and the scheduler's part in switching. */
+#ifndef GCORE_ACCEL_GREENLETS_H
+#define GCORE_ACCEL_GREENLETS_H
+
+#include "accel.h"
+
+/* Give up: what `hub.switch()` does.  Looks the method up on each call, so
+ * that whoever wraps it sees every give-up.  New reference or NULL. */
+PyObject *accel_give_up(PyObject *hub);
+
+/* From the hub's dispatch point: let `greenlet` run until control is back in
+ * the hub.  An exception that ends up in the hub is reported. */
+void accel_run_greenlet(LoopObject *loop, PyObject *greenlet, PyObject *args,
+                        PyObject *context);
+
+/* True for greenlets that may be switched to without the hub: they have run
+ * before, and neither their type nor they override switch or throw. */
+bool accel_directly_switchable(PyObject *greenlet);
+
+/* True when switch() is greenlet's own for this greenlet. */
+bool accel_plain_switch(PyObject *greenlet);
+
+PyObject *accel_current_greenlet(void); /* new reference */
+
+/* Throw into a greenlet; new reference or NULL, as a switch. */
+PyObject *accel_throw(PyObject *greenlet, PyObject *error);
+
+#endif

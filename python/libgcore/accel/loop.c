@@ -1,0 +1,724 @@
+/*
+ * The run queue of one hub.
+ *
+ * Order: what a poll returned (`ready`, by priority) runs before callbacks
+ * left over by a forced poll; the queue is a strict FIFO, and what is queued
+ * while it drains runs in the same drain.  Every SLICE items the clock is
+ * read against sys.getswitchinterval(): past it the queue must wait for a
+ * poll, so that `while True: sleep(0)` starves neither timers nor I/O.
+ *
+ * A poll first looks without letting go of the GIL; only one that has to
+ * block releases it.  With a CPU-bound native thread about, each release
+ * costs up to a switch interval.
+ */
+#include "chunks.h"
+#include "greenlets.h"
+#include "loop.h"
+
+#include <pthread.h>
+#include <time.h>
+
+#define SLICE 50
+#define BATCH 256
+#define IDLE_CHUNKS 64               /* frame chunks kept by an idle hub */
+#define IDLE_AFTER 1000000000        /* ns */
+
+PyTypeObject *accel_loop_type;
+
+static unsigned fork_count; /* forks this process descends from */
+
+static void count_fork(void)
+{
+    fork_count++;
+}
+
+/* ---- rings --------------------------------------------------------------- */
+
+static int ring_push(accel_ring *ring, PyObject *item)
+{
+    size_t capacity = ring->items ? ring->mask + 1 : 0;
+    if (ring->count == capacity) {
+        size_t larger = capacity ? capacity * 2 : 64;
+        PyObject **items = PyMem_Malloc(larger * sizeof *items);
+        if (!items) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        for (size_t i = 0; i < ring->count; i++)
+            items[i] = ring->items[(ring->head + i) & ring->mask];
+        PyMem_Free(ring->items);
+        ring->items = items;
+        ring->head = 0;
+        ring->mask = larger - 1;
+    }
+    Py_INCREF(item);
+    ring->items[(ring->head + ring->count++) & ring->mask] = item;
+    return 0;
+}
+
+static PyObject *ring_pop(accel_ring *ring)
+{
+    PyObject *item = ring->items[ring->head];
+    ring->head = (ring->head + 1) & ring->mask;
+    ring->count--;
+    return item;
+}
+
+static void ring_clear(accel_ring *ring)
+{
+    while (ring->count)
+        Py_DECREF(ring_pop(ring));
+    PyMem_Free(ring->items);
+    ring->items = NULL;
+    ring->head = ring->mask = 0;
+}
+
+static int ring_traverse(accel_ring *ring, visitproc visit, void *arg)
+{
+    for (size_t i = 0; i < ring->count; i++)
+        Py_VISIT(ring->items[(ring->head + i) & ring->mask]);
+    return 0;
+}
+
+/* ---- the queue ----------------------------------------------------------- */
+
+int accel_loop_check(LoopObject *loop)
+{
+    if (loop->engine)
+        return 0;
+    PyErr_SetString(PyExc_ValueError, "operation on destroyed loop");
+    return -1;
+}
+
+int accel_loop_push(LoopObject *loop, PyObject *item)
+{
+    if (ring_push(&loop->queue, item) < 0)
+        return -1;
+    if (loop->polling && loop->engine)
+        gcore_hub_wake(loop->engine);
+    return 0;
+}
+
+int accel_loop_push_ready(LoopObject *loop, PyObject *item)
+{
+    return ring_push(&loop->ready, item);
+}
+
+PyObject *accel_loop_peek(LoopObject *loop)
+{
+    accel_ring *ring = loop->ready.count ? &loop->ready : &loop->queue;
+    return ring->count ? ring->items[ring->head] : NULL;
+}
+
+static int64_t switch_interval(void)
+{
+    PyObject *function = PySys_GetObject("getswitchinterval");
+    PyObject *seconds = function ? PyObject_CallObject(function, NULL) : NULL;
+    double value = seconds ? PyFloat_AsDouble(seconds) : 0.005;
+    Py_XDECREF(seconds);
+    if (PyErr_Occurred())
+        PyErr_Clear();
+    return (int64_t)(value * 1e9);
+}
+
+PyObject *accel_loop_take(LoopObject *loop)
+{
+    if (loop->ready.count)
+        return ring_pop(&loop->ready);
+    if (!loop->queue.count)
+        return NULL;
+    PyObject *item = ring_pop(&loop->queue);
+    if (++loop->counter >= SLICE) {
+        loop->counter = 0;
+        if (gcore_clock() - loop->drain_start > switch_interval())
+            loop->must_poll = true;
+    }
+    return item;
+}
+
+void accel_loop_report(LoopObject *loop, PyObject *context)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (!type)
+        return;
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback)
+        PyException_SetTraceback(value, traceback);
+    PyObject *result = PyObject_CallMethod(
+        (PyObject *)loop, "handle_error", "OOOO", context ? context : Py_None,
+        type, value, traceback ? traceback : Py_None);
+    if (result)
+        Py_DECREF(result);
+    else
+        PyErr_WriteUnraisable((PyObject *)loop);
+    Py_DECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+}
+
+static void run_item(LoopObject *loop, PyObject *item)
+{
+    PyTypeObject *type = Py_TYPE(item);
+    if (type == accel_wait_type)
+        accel_wait_resume((WaitObject *)item);
+    else if (type == accel_callback_type)
+        accel_callback_run(item, loop);
+    else
+        accel_watcher_run(item, loop);
+    Py_DECREF(item);
+}
+
+static void drain_ready(LoopObject *loop)
+{
+    while (loop->ready.count)
+        run_item(loop, ring_pop(&loop->ready));
+}
+
+static void drain(LoopObject *loop)
+{
+    loop->must_poll = false;
+    loop->counter = 0;
+    loop->drain_start = gcore_clock();
+    for (;;) {
+        if (loop->broken || (loop->must_poll && !loop->ready.count))
+            return;
+        PyObject *item = accel_loop_take(loop);
+        if (!item)
+            return;
+        run_item(loop, item);
+    }
+}
+
+/* ---- polling ------------------------------------------------------------- */
+
+PyObject *accel_raise(int error)
+{
+    switch (error) {
+    case -ENOMEM:
+        return PyErr_NoMemory();
+    case -EINVAL:
+        PyErr_SetString(PyExc_ValueError, gcore_error_text(error));
+        return NULL;
+    default:
+        errno = -error;
+        if (error > -10000)
+            return PyErr_SetFromErrno(PyExc_OSError);
+        PyErr_Format(PyExc_OSError, "%s: %s", gcore_error_name(error),
+                     gcore_error_text(error));
+        return NULL;
+    }
+}
+
+static void harvest(LoopObject *loop, int count)
+{
+    for (int i = 0; i < count; i++) {
+        PyObject *target = loop->batch[i].arg;
+        if (Py_TYPE(target) == accel_wait_type)
+            accel_wait_expire((WaitObject *)target, loop->batch[i].result);
+        else
+            accel_watcher_complete(target, loop->batch[i].result);
+    }
+}
+
+static int poll_engine(LoopObject *loop, bool block)
+{
+    int count =
+        gcore_hub_poll(loop->engine, loop->batch, BATCH, GCORE_NOW);
+    if (count == 0 && block) {
+        gcore_hub *engine = gcore_hub_ref(loop->engine);
+        bool trim = accel_chunks_cached() > IDLE_CHUNKS;
+        int64_t deadline = trim ? gcore_clock() + IDLE_AFTER : GCORE_FOREVER;
+        loop->polling = true;
+        Py_BEGIN_ALLOW_THREADS
+        count = gcore_hub_poll(engine, loop->batch, BATCH, deadline);
+        Py_END_ALLOW_THREADS
+        loop->polling = false;
+        if (trim && count == 0 && gcore_clock() >= deadline)
+            accel_chunks_trim(IDLE_CHUNKS);
+        gcore_hub_unref(engine);
+    }
+    if (count > 0)
+        harvest(loop, count);
+    return count;
+}
+
+static void after_fork(LoopObject *loop)
+{
+    if (loop->fork_generation == fork_count)
+        return;
+    loop->fork_generation = fork_count;
+    gcore_hub_after_fork(loop->engine);
+}
+
+/* Prepare and check watchers run around the poll; the engine's own would
+ * come back only with the poll's completions. */
+static void run_around_poll(PyObject *watchers, LoopObject *loop)
+{
+    Py_ssize_t count = PyList_Size(watchers);
+    if (count <= 0)
+        return;
+    PyObject *snapshot = PyList_GetSlice(watchers, 0, count);
+    if (!snapshot) {
+        accel_loop_report(loop, NULL);
+        return;
+    }
+    for (Py_ssize_t i = 0; i < count; i++)
+        accel_watcher_complete(PyList_GetItem(snapshot, i), 0);
+    Py_DECREF(snapshot);
+    drain_ready(loop);
+}
+
+/* One turn.  1: go on, 0: nothing left to wait for, -1: exception. */
+static int turn(LoopObject *loop, bool nowait)
+{
+    if (PyErr_CheckSignals() < 0)
+        accel_loop_report(loop, Py_None);
+    if (!loop->engine)
+        return 0;
+    after_fork(loop);
+    loop->iteration++;
+    drain(loop);
+    if (loop->broken || !loop->engine)
+        return 1;
+    run_around_poll(loop->prepares, loop);
+    if (!loop->engine)
+        return 0;
+    bool block = !nowait && !loop->queue.count && !loop->broken;
+    int count = poll_engine(loop, block);
+    if (!loop->engine)
+        return 0;
+    if (count == -GCORE_EIDLE)
+        return loop->queue.count > 0;
+    if (count < 0 && count != -EINTR) {
+        accel_raise(count);
+        return -1;
+    }
+    loop->must_poll = false;
+    loop->drain_start = gcore_hub_now(loop->engine);
+    loop->counter = 0;
+    if (PyList_Size(loop->checks) > 0)
+        run_around_poll(loop->checks, loop);
+    return 1;
+}
+
+static PyObject *loop_run(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"nowait", "once", NULL};
+    int nowait = 0, once = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|pp", names, &nowait,
+                                     &once))
+        return NULL;
+    LoopObject *loop = (LoopObject *)self;
+    if (accel_loop_check(loop) < 0)
+        return NULL;
+    loop->depth++;
+    int more;
+    do {
+        more = turn(loop, nowait);
+        if (nowait || once) {
+            drain_ready(loop);
+            break;
+        }
+    } while (more > 0 && !loop->broken);
+    loop->depth--;
+    if (loop->broken != 2 || !loop->depth)
+        loop->broken = 0;
+    if (more < 0)
+        return NULL;
+    return PyBool_FromLong(more);
+}
+
+/* ---- timers for waits ---------------------------------------------------- */
+
+gcore_watch *accel_loop_borrow_timer(LoopObject *loop)
+{
+    if (loop->timer_count)
+        return loop->timers[--loop->timer_count];
+    gcore_watch *timer;
+    int error = gcore_timer_new(loop->engine, &timer);
+    if (error < 0) {
+        accel_raise(error);
+        return NULL;
+    }
+    return timer;
+}
+
+void accel_loop_return_timer(LoopObject *loop, gcore_watch *timer)
+{
+    gcore_watch_stop(timer);
+    if (loop->engine && loop->timer_count == loop->timer_capacity
+        && loop->timer_capacity < 4096) {
+        size_t capacity = loop->timer_capacity ? loop->timer_capacity * 2 : 16;
+        gcore_watch **timers =
+            PyMem_Realloc(loop->timers, capacity * sizeof *timers);
+        if (timers) {
+            loop->timers = timers;
+            loop->timer_capacity = capacity;
+        }
+    }
+    if (loop->engine && loop->timer_count < loop->timer_capacity)
+        loop->timers[loop->timer_count++] = timer;
+    else
+        gcore_watch_unref(timer);
+}
+
+/* ---- life ---------------------------------------------------------------- */
+
+static int64_t wall_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static PyObject *loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
+                          PyObject *Py_UNUSED(kwargs))
+{
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    LoopObject *loop = (LoopObject *)alloc(type, 0);
+    if (!loop)
+        return NULL;
+    loop->prepares = PyList_New(0);
+    loop->checks = PyList_New(0);
+    loop->batch = PyMem_Malloc(BATCH * sizeof *loop->batch);
+    if (!loop->prepares || !loop->checks || !loop->batch) {
+        Py_DECREF((PyObject *)loop);
+        return PyErr_NoMemory();
+    }
+    return (PyObject *)loop;
+}
+
+static PyObject *loop_open(PyObject *self, PyObject *args)
+{
+    LoopObject *loop = (LoopObject *)self;
+    unsigned int backend;
+    if (!PyArg_ParseTuple(args, "I", &backend))
+        return NULL;
+    if (loop->engine) {
+        PyErr_SetString(PyExc_ValueError, "the loop is open");
+        return NULL;
+    }
+    gcore_hub_options options = {.size = sizeof options};
+    options.backends = backend;
+    int error = gcore_hub_new(&options, &loop->engine);
+    if (error < 0)
+        return accel_raise(error);
+    loop->fork_generation = fork_count;
+    loop->wall_offset = wall_clock() - gcore_clock();
+    Py_RETURN_NONE;
+}
+
+static void close_engine(LoopObject *loop)
+{
+    gcore_hub *engine = loop->engine;
+    if (!engine)
+        return;
+    loop->engine = NULL;
+    while (loop->timer_count)
+        gcore_watch_unref(loop->timers[--loop->timer_count]);
+    PyMem_Free(loop->timers);
+    loop->timers = NULL;
+    loop->timer_capacity = 0;
+    gcore_hub_close(engine);
+    gcore_hub_unref(engine);
+    ring_clear(&loop->queue);
+    ring_clear(&loop->ready);
+    PyList_SetSlice(loop->prepares, 0, PyList_Size(loop->prepares), NULL);
+    PyList_SetSlice(loop->checks, 0, PyList_Size(loop->checks), NULL);
+}
+
+static PyObject *loop_close(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    close_engine((LoopObject *)self);
+    Py_RETURN_NONE;
+}
+
+static int loop_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    LoopObject *loop = (LoopObject *)self;
+    Py_VISIT(loop->hub);
+    Py_VISIT(loop->error_handler);
+    Py_VISIT(loop->dict);
+    Py_VISIT(loop->prepares);
+    Py_VISIT(loop->checks);
+    Py_VISIT(Py_TYPE(self));
+    int stop = ring_traverse(&loop->ready, visit, arg);
+    return stop ? stop : ring_traverse(&loop->queue, visit, arg);
+}
+
+static int loop_clear(PyObject *self)
+{
+    LoopObject *loop = (LoopObject *)self;
+    Py_CLEAR(loop->hub);
+    Py_CLEAR(loop->error_handler);
+    Py_CLEAR(loop->dict);
+    ring_clear(&loop->ready);
+    ring_clear(&loop->queue);
+    return 0;
+}
+
+static void loop_dealloc(PyObject *self)
+{
+    LoopObject *loop = (LoopObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (loop->weakrefs)
+        PyObject_ClearWeakRefs(self);
+    close_engine(loop);
+    loop_clear(self);
+    Py_CLEAR(loop->prepares);
+    Py_CLEAR(loop->checks);
+    PyMem_Free(loop->batch);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+/* ---- methods ------------------------------------------------------------- */
+
+static PyObject *loop_run_callback(PyObject *self, PyObject *const *args,
+                                   Py_ssize_t count)
+{
+    if (count < 1) {
+        PyErr_SetString(PyExc_TypeError,
+                        "run_callback() needs a function to call");
+        return NULL;
+    }
+    PyObject *call_args = PyTuple_New(count - 1);
+    if (!call_args)
+        return NULL;
+    for (Py_ssize_t i = 1; i < count; i++) {
+        Py_INCREF(args[i]);
+        PyTuple_SetItem(call_args, i - 1, args[i]);
+    }
+    PyObject *callback =
+        accel_loop_run_callback((LoopObject *)self, args[0], call_args);
+    Py_DECREF(call_args);
+    return callback;
+}
+
+static PyObject *loop_ref(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    LoopObject *loop = (LoopObject *)self;
+    if (accel_loop_check(loop) < 0)
+        return NULL;
+    gcore_hub_retain(loop->engine);
+    Py_RETURN_NONE;
+}
+
+static PyObject *loop_unref(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    LoopObject *loop = (LoopObject *)self;
+    if (accel_loop_check(loop) < 0)
+        return NULL;
+    int error = gcore_hub_release(loop->engine);
+    if (error < 0)
+        return accel_raise(error);
+    Py_RETURN_NONE;
+}
+
+static PyObject *loop_break(PyObject *self, PyObject *args)
+{
+    int how = 1;
+    if (!PyArg_ParseTuple(args, "|i", &how))
+        return NULL;
+    ((LoopObject *)self)->broken = how;
+    Py_RETURN_NONE;
+}
+
+static PyObject *loop_now(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    LoopObject *loop = (LoopObject *)self;
+    if (accel_loop_check(loop) < 0)
+        return NULL;
+    int64_t now = gcore_hub_now(loop->engine) + loop->wall_offset;
+    return PyFloat_FromDouble((double)now / 1e9);
+}
+
+static PyObject *loop_update_now(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    LoopObject *loop = (LoopObject *)self;
+    if (accel_loop_check(loop) < 0)
+        return NULL;
+    gcore_hub_update(loop->engine);
+    Py_RETURN_NONE;
+}
+
+static PyObject *loop_reinit(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    LoopObject *loop = (LoopObject *)self;
+    if (accel_loop_check(loop) < 0)
+        return NULL;
+    after_fork(loop);
+    Py_RETURN_NONE;
+}
+
+static PyObject *loop_wake(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    LoopObject *loop = (LoopObject *)self;
+    if (loop->engine)
+        gcore_hub_wake(loop->engine);
+    Py_RETURN_NONE;
+}
+
+static PyObject *loop_forget_fd(PyObject *self, PyObject *args)
+{
+    LoopObject *loop = (LoopObject *)self;
+    int fd;
+    if (!PyArg_ParseTuple(args, "i", &fd))
+        return NULL;
+    if (accel_loop_check(loop) < 0)
+        return NULL;
+    int error = gcore_hub_forget_fd(loop->engine, fd, -EBADF);
+    if (error < 0)
+        return accel_raise(error);
+    return PyBool_FromLong(error > 0);
+}
+
+static PyObject *loop_waits(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *list = PyList_New(0);
+    WaitObject *wait = ((LoopObject *)self)->waits;
+    for (; list && wait; wait = wait->next)
+        if (PyList_Append(list, (PyObject *)wait) < 0)
+            Py_CLEAR(list);
+    if (list && PyList_Reverse(list) < 0)
+        Py_CLEAR(list);
+    return list;
+}
+
+static PyObject *loop_backend_fd(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    LoopObject *loop = (LoopObject *)self;
+    if (accel_loop_check(loop) < 0)
+        return NULL;
+    int fd = gcore_hub_backend_fd(loop->engine);
+    if (fd < 0)
+        Py_RETURN_NONE;
+    return PyLong_FromLong(fd);
+}
+
+static PyMethodDef loop_methods[] = {
+    {"_open", loop_open, METH_VARARGS,
+     "_open(backend)\n\nMake the engine hub; `backend` is 0 or one of the "
+     "BACKEND bits."},
+    {"_close", loop_close, METH_NOARGS,
+     "_close()\n\nStop everything; idempotent."},
+    {"run", (PyCFunction)(void (*)(void))loop_run,
+     METH_VARARGS | METH_KEYWORDS,
+     "run(nowait=False, once=False)\n\nRun until nothing keeps the loop "
+     "alive; `once`: one turn; `nowait`: one that\ndoes not block."},
+    {"run_callback", (PyCFunction)(void (*)(void))loop_run_callback,
+     METH_FASTCALL,
+     "run_callback(func, *args)\n\nQueue a call; returns it as an object "
+     "with stop() and pending."},
+    {"run_callback_threadsafe",
+     (PyCFunction)(void (*)(void))loop_run_callback, METH_FASTCALL,
+     "run_callback_threadsafe(func, *args)\n\nrun_callback(), from any "
+     "thread."},
+    {"ref", loop_ref, METH_NOARGS, "ref()\n\nKeep the loop alive."},
+    {"unref", loop_unref, METH_NOARGS, "unref()\n\nUndo one ref()."},
+    {"break_", loop_break, METH_VARARGS,
+     "break_(how=1)\n\nLeave the innermost run() (1), or all (2)."},
+    {"now", loop_now, METH_NOARGS, "now()\n\nThe loop's time, seconds."},
+    {"update_now", loop_update_now, METH_NOARGS,
+     "update_now()\n\nRead the clock."},
+    {"update", loop_update_now, METH_NOARGS, "update()\n\nRead the clock."},
+    {"reinit", loop_reinit, METH_NOARGS,
+     "reinit()\n\nMake the loop work in a forked child."},
+    {"wake", loop_wake, METH_NOARGS,
+     "wake()\n\nEnd a blocked poll, from any thread."},
+    {"forget_fd", loop_forget_fd, METH_VARARGS,
+     "forget_fd(fd)\n\nThe descriptor is about to be closed: its watchers "
+     "complete with an error."},
+    {"waits", loop_waits, METH_NOARGS,
+     "waits()\n\nThe waits that are parked, oldest first."},
+    {"fileno", loop_backend_fd, METH_NOARGS,
+     "fileno()\n\nThe backend's descriptor, or None."},
+    {NULL, NULL, 0, NULL}};
+
+static PyObject *loop_get_iteration(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLong(((LoopObject *)self)->iteration);
+}
+
+static PyObject *loop_get_depth(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(((LoopObject *)self)->depth);
+}
+
+static PyObject *loop_get_backend(PyObject *self, void *Py_UNUSED(closure))
+{
+    LoopObject *loop = (LoopObject *)self;
+    if (accel_loop_check(loop) < 0)
+        return NULL;
+    return PyLong_FromUnsignedLong(gcore_hub_backend(loop->engine));
+}
+
+static PyObject *loop_get_pending(PyObject *self, void *Py_UNUSED(closure))
+{
+    LoopObject *loop = (LoopObject *)self;
+    return PyLong_FromSize_t(loop->ready.count + loop->queue.count);
+}
+
+static PyObject *loop_get_active(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(((LoopObject *)self)->active);
+}
+
+static PyObject *loop_get_open(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((LoopObject *)self)->engine != NULL);
+}
+
+static PyObject *loop_get_engine(PyObject *self, void *Py_UNUSED(closure))
+{
+    LoopObject *loop = (LoopObject *)self;
+    return PyLong_FromVoidPtr(loop->engine);
+}
+
+static PyGetSetDef loop_getset[] = {
+    {"iteration", loop_get_iteration, NULL, "Turns so far.", NULL},
+    {"depth", loop_get_depth, NULL, "Nested run() calls.", NULL},
+    {"backend_int", loop_get_backend, NULL, "The BACKEND bit in use.", NULL},
+    {"pendingcnt", loop_get_pending, NULL, "Items in the run queue.", NULL},
+    {"activecnt", loop_get_active, NULL, "Started watchers.", NULL},
+    {"is_open", loop_get_open, NULL, "False once destroyed.", NULL},
+    {"engine", loop_get_engine, NULL,
+     "The address of the gcore_hub, for C code that shares it.", NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
+static PyMemberDef loop_members[] = {
+    {"hub", T_OBJECT, offsetof(LoopObject, hub), 0, "The hub greenlet."},
+    {"error_handler", T_OBJECT, offsetof(LoopObject, error_handler), 0,
+     "Whose handle_error() is told of errors."},
+    {"__dictoffset__", T_PYSSIZET, offsetof(LoopObject, dict), READONLY,
+     NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(LoopObject, weakrefs),
+     READONLY, NULL},
+    {NULL, 0, 0, 0, NULL}};
+static PyType_Slot loop_slots[] = {
+    {Py_tp_doc, "The run queue of one hub and the engine hub that feeds it."},
+    {Py_tp_new, loop_new},
+    {Py_tp_dealloc, loop_dealloc},
+    {Py_tp_traverse, loop_traverse},
+    {Py_tp_clear, loop_clear},
+    {Py_tp_methods, loop_methods},
+    {Py_tp_getset, loop_getset},
+    {Py_tp_members, loop_members},
+    {0, NULL}};
+static PyType_Spec loop_spec = {
+    .name = "libgcore._accel.Loop",
+    .basicsize = sizeof(LoopObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = loop_slots,
+};
+
+int accel_loop_init(PyObject *module)
+{
+    if (pthread_atfork(NULL, NULL, count_fork)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    accel_loop_type = accel_add_type(module, &loop_spec, NULL);
+    return accel_loop_type ? 0 : -1;
+}

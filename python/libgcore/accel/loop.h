@@ -1,0 +1,41 @@
+/* The run queue, between loop.c, greenlets.c, wait.c and watcher.c. */
+#ifndef GCORE_ACCEL_LOOP_H
+#define GCORE_ACCEL_LOOP_H
+
+#include "accel.h"
+
+/* The item that runs next, borrowed, or NULL: what the last poll returned
+ * comes before the queue. */
+PyObject *accel_loop_peek(LoopObject *loop);
+
+/* Remove it; the caller owns the reference.  Counts it against the queue's
+ * time slice. */
+PyObject *accel_loop_take(LoopObject *loop);
+
+/* Append to what the next dispatch runs first. */
+int accel_loop_push_ready(LoopObject *loop, PyObject *item);
+
+/* -1 with ValueError when the loop has been destroyed. */
+int accel_loop_check(LoopObject *loop);
+
+/* Raise the exception of a negative gcore result. */
+PyObject *accel_raise(int error);
+
+/* A timer for a wait's deadline, and back again. */
+gcore_watch *accel_loop_borrow_timer(LoopObject *loop);
+void accel_loop_return_timer(LoopObject *loop, gcore_watch *timer);
+
+/* Run one callback object, or one watcher's callback, in the hub. */
+extern PyTypeObject *accel_callback_type;
+void accel_callback_run(PyObject *callback, LoopObject *loop);
+void accel_watcher_run(PyObject *watcher, LoopObject *loop);
+void accel_watcher_complete(PyObject *watcher, int64_t result);
+
+/* A wait's time-out came back from a poll. */
+void accel_wait_expire(WaitObject *wait, int64_t result);
+/* As accel_wait_wake, but ahead of the queue: for what a poll returned. */
+int accel_wait_complete(WaitObject *wait, PyObject *value);
+/* Resume a queued wait from the hub. */
+void accel_wait_resume(WaitObject *wait);
+
+#endif

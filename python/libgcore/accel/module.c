@@ -1,0 +1,50 @@
+/* The module: errors, types, and the concept files put together. */
+#include "accel.h"
+
+#include <string.h>
+
+PyTypeObject *accel_add_type(PyObject *module, PyType_Spec *spec,
+                             PyObject *base)
+{
+    PyObject *bases = base ? PyTuple_Pack(1, base) : NULL;
+    if (base && !bases)
+        return NULL;
+    PyObject *type = PyType_FromSpecWithBases(spec, bases);
+    Py_XDECREF(bases);
+    if (!type)
+        return NULL;
+    const char *name = strrchr(spec->name, '.') + 1;
+    Py_INCREF(type); /* the concept file keeps one */
+    if (PyModule_AddObject(module, name, type) < 0) {
+        Py_DECREF(type);
+        Py_DECREF(type);
+        return NULL;
+    }
+    return (PyTypeObject *)type;
+}
+
+static int (*const concepts[])(PyObject *module) = {
+    accel_greenlets_init, accel_callback_init, accel_wait_init,
+    accel_loop_init,      accel_watcher_init,  accel_chunks_init,
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "libgcore._accel",
+    .m_doc = "What must be one step, or must not let go of the GIL.",
+    .m_size = -1,
+};
+
+PyMODINIT_FUNC PyInit__accel(void)
+{
+    PyObject *module = PyModule_Create(&definition);
+    if (!module)
+        return NULL;
+    for (size_t i = 0; i < sizeof concepts / sizeof *concepts; i++) {
+        if (concepts[i](module) < 0) {
+            Py_DECREF(module);
+            return NULL;
+        }
+    }
+    return module;
+}
