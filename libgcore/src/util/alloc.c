@@ -1,59 +1,82 @@
-/* SPDX-License-Identifier: MIT */
+/*
+ * The allocator hook and the count of live blocks.
+ */
 #include "util/alloc.h"
 
+#include <errno.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <gcore/base.h>
+#include "gcore/base.h"
 
-static void *allocate_from_c(void *context, void *block, size_t bytes)
+static void *system_allocate(void *context, void *block, size_t bytes)
 {
     (void)context;
-    if (bytes > 0)
-        return realloc(block, bytes);
-    free(block);
-    return NULL;
+    if (bytes == 0) {
+        free(block);
+        return NULL;
+    }
+    return realloc(block, bytes);
 }
 
-static gcore_allocate_fn *allocate = allocate_from_c;
-static void *allocate_context;
-static atomic_int_least64_t live;
+static struct {
+    gcore_allocate_fn *allocate;
+    void *context;
+} hook = {system_allocate, NULL};
 
-int gcore_allocator_set(gcore_allocate_fn *fn, void *context)
+static _Atomic int64_t live;
+
+static void *allocate(void *block, size_t bytes)
+{
+    return hook.allocate(hook.context, block, bytes);
+}
+
+void *gcore__alloc(size_t bytes)
+{
+    void *block = allocate(NULL, bytes ? bytes : 1);
+
+    if (block == NULL)
+        return NULL;
+    atomic_fetch_add_explicit(&live, 1, memory_order_relaxed);
+    return memset(block, 0, bytes);
+}
+
+void *gcore__alloc_array(size_t count, size_t bytes)
+{
+    if (bytes != 0 && count > SIZE_MAX / bytes)
+        return NULL;
+    return gcore__alloc(count * bytes);
+}
+
+void *gcore__resize(void *block, size_t bytes)
+{
+    void *moved = allocate(block, bytes);
+
+    if (moved != NULL && block == NULL)
+        atomic_fetch_add_explicit(&live, 1, memory_order_relaxed);
+    return moved;
+}
+
+void gcore__free(void *block)
+{
+    if (block == NULL)
+        return;
+    allocate(block, 0);
+    atomic_fetch_sub_explicit(&live, 1, memory_order_release);
+}
+
+int gcore_allocator_set(gcore_allocate_fn *allocate_fn, void *context)
 {
     if (gcore_allocator_live() != 0)
         return -EBUSY;
-    allocate = fn ? fn : allocate_from_c;
-    allocate_context = context;
+    hook.allocate = allocate_fn != NULL ? allocate_fn : system_allocate;
+    hook.context = allocate_fn != NULL ? context : NULL;
     return 0;
 }
 
 int64_t gcore_allocator_live(void)
 {
-    return atomic_load(&live);
-}
-
-void *gcore__resize(void *block, size_t bytes)
-{
-    void *resized = allocate(allocate_context, block, bytes);
-
-    if (!block && resized)
-        atomic_fetch_add_explicit(&live, 1, memory_order_relaxed);
-    return resized;
-}
-
-void *gcore__new(size_t bytes)
-{
-    void *block = gcore__resize(NULL, bytes);
-
-    return block ? memset(block, 0, bytes) : NULL;
-}
-
-void gcore__free(void *block)
-{
-    if (!block)
-        return;
-    allocate(allocate_context, block, 0);
-    atomic_fetch_sub_explicit(&live, 1, memory_order_relaxed);
+    return atomic_load_explicit(&live, memory_order_acquire);
 }

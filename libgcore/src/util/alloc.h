@@ -1,17 +1,23 @@
-/* The library's own way to memory; see gcore_allocator_set. */
-#ifndef GCORE__ALLOC_H
-#define GCORE__ALLOC_H
+/*
+ * util/alloc.h: the library's memory, through the allocator that
+ * gcore_allocator_set named. Every failure is an error to be handled; each
+ * live block is counted.
+ */
+#ifndef GCORE_UTIL_ALLOC_H
+#define GCORE_UTIL_ALLOC_H
 
 #include <stddef.h>
 
-/* Zeroed memory, or NULL. Any thread. */
-void *gcore__new(size_t bytes);
+/* A zeroed block, or NULL. */
+void *gcore__alloc(size_t bytes);
 
-/* Resizes `block` (NULL allocates); what is added is not zeroed. NULL when
- * there is no memory, and then `block` is untouched. Any thread. */
+/* A zeroed array, or NULL, also where count * bytes does not fit size_t. */
+void *gcore__alloc_array(size_t count, size_t bytes);
+
+/* As realloc; bytes > 0; what is added is not zeroed. */
 void *gcore__resize(void *block, size_t bytes);
 
-/* NULL is ignored. Any thread. */
+/* NULL is allowed. */
 void gcore__free(void *block);
 
 #endif

@@ -1,45 +1,40 @@
-/* SPDX-License-Identifier: MIT */
-#include <gcore/base.h>
+/*
+ * Names and texts of errors, made from the tables in gcore/base.h.
+ */
+#include "gcore/base.h"
 
-#define OWN_NAME(name, number, text) \
-    case number:                     \
-        return #name;
-#define OWN_TEXT(name, number, text) \
-    case number:                     \
-        return text;
-#define SYSTEM_NAME(name, text) \
-    case name:                  \
-        return #name;
-#define SYSTEM_TEXT(name, text) \
-    case name:                  \
-        return text;
+struct entry {
+    int number;
+    const char *name;
+    const char *text;
+};
 
-/* The sign is dropped without overflow for INT_MIN. */
-static unsigned number_of(int error)
+#define OWN(name, number, text) {number, #name, text},
+#define SYSTEM(name, text) {name, #name, text},
+
+static const struct entry table[] = {GCORE_OWN_ERRORS(OWN)
+                                         GCORE_SYSTEM_ERRORS(SYSTEM)};
+
+static const struct entry *find(int error)
 {
-    return error < 0 ? 0U - (unsigned)error : (unsigned)error;
+    int negative = error < 0 ? error : -error;
+
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (-table[i].number == negative)
+            return &table[i];
+    return NULL;
 }
 
 const char *gcore_error_name(int error)
 {
-    switch (number_of(error)) {
-    case 0:
-        return "OK";
-        GCORE_OWN_ERRORS(OWN_NAME)
-        GCORE_SYSTEM_ERRORS(SYSTEM_NAME)
-    default:
-        return "UNKNOWN";
-    }
+    const struct entry *entry = find(error);
+
+    return entry != NULL ? entry->name : "UNKNOWN";
 }
 
 const char *gcore_error_text(int error)
 {
-    switch (number_of(error)) {
-    case 0:
-        return "no error";
-        GCORE_OWN_ERRORS(OWN_TEXT)
-        GCORE_SYSTEM_ERRORS(SYSTEM_TEXT)
-    default:
-        return "unknown error";
-    }
+    const struct entry *entry = find(error);
+
+    return entry != NULL ? entry->text : "unknown error";
 }
