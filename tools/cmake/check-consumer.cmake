@@ -1,0 +1,25 @@
+# Installs the build into an empty prefix, then builds and runs each consumer
+# program with nothing but what pkg-config says there.
+cmake_minimum_required(VERSION 3.19)
+set(prefix ${build}/consumer)
+file(REMOVE_RECURSE ${prefix})
+execute_process(COMMAND ${CMAKE_COMMAND} --install ${build} --prefix ${prefix}
+                OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
+
+set(ENV{PKG_CONFIG_PATH} ${prefix}/${libdir}/pkgconfig)
+set(ENV{LD_LIBRARY_PATH} ${prefix}/${libdir})
+execute_process(COMMAND pkg-config --cflags --libs gcore
+                OUTPUT_VARIABLE flags OUTPUT_STRIP_TRAILING_WHITESPACE
+                COMMAND_ERROR_IS_FATAL ANY)
+separate_arguments(flags)
+
+if(NOT sources)
+    message(FATAL_ERROR "no consumer programs")
+endif()
+foreach(source ${sources})
+    get_filename_component(name ${source} NAME_WE)
+    execute_process(
+        COMMAND ${compiler} -o ${prefix}/${name} ${source} ${flags}
+        COMMAND_ERROR_IS_FATAL ANY)
+    execute_process(COMMAND ${prefix}/${name} COMMAND_ERROR_IS_FATAL ANY)
+endforeach()

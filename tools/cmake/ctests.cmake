@@ -1,0 +1,80 @@
+# C tests, benchmarks and fuzz targets: one executable a file.
+set(gcore_ctests ${CMAKE_CURRENT_SOURCE_DIR}/ctests)
+
+# Instrumented builds test the archive, so that every frame is instrumented
+# alike; the others test the shared library, its exported names included.
+if(TARGET gcore AND NOT GCORE_ASAN AND NOT GCORE_TSAN AND NOT GCORE_FUZZ
+   AND NOT GCORE_COVERAGE)
+    set(gcore_tested gcore)
+else()
+    set(gcore_tested gcore_static)
+endif()
+
+file(GLOB gcore_support CONFIGURE_DEPENDS ${gcore_ctests}/support/*.c)
+
+function(gcore_add_program name source)
+    add_executable(${name} ${source})
+    target_include_directories(${name} PRIVATE
+        ${gcore_ctests} ${gcore_ctests}/support)
+    target_compile_definitions(${name} PRIVATE _GNU_SOURCE)
+    target_compile_options(${name} PRIVATE ${gcore_warnings})
+    target_link_libraries(${name} PRIVATE ${gcore_tested} Threads::Threads m)
+endfunction()
+
+if(GCORE_TESTS)
+    enable_testing()
+    find_package(PkgConfig REQUIRED)
+    pkg_check_modules(cmocka REQUIRED IMPORTED_TARGET cmocka)
+
+    file(GLOB tests CONFIGURE_DEPENDS ${gcore_ctests}/test_*.c)
+    foreach(source ${tests})
+        get_filename_component(name ${source} NAME_WE)
+        gcore_add_program(${name} ${source})
+        target_sources(${name} PRIVATE ${gcore_support})
+        target_link_libraries(${name} PRIVATE PkgConfig::cmocka)
+        string(REPLACE "test_" "" label ${name})
+        add_test(NAME ${label}
+                 COMMAND ${GCORE_TEST_LAUNCHER} $<TARGET_FILE:${name}>)
+        set_tests_properties(${label} PROPERTIES
+            TIMEOUT 300
+            ENVIRONMENT "CMOCKA_TEST_ABORT=0")
+    endforeach()
+
+    if(TARGET gcore)
+        add_test(NAME symbols
+            COMMAND ${CMAKE_COMMAND}
+                -Dlibrary=$<TARGET_FILE:gcore> -Dnm=${CMAKE_NM}
+                -Dheaders=${CMAKE_CURRENT_SOURCE_DIR}/libgcore/include
+                -P ${CMAKE_CURRENT_SOURCE_DIR}/tools/cmake/check-symbols.cmake)
+    endif()
+    if(gcore_tested STREQUAL "gcore" AND NOT GCORE_TEST_LAUNCHER)
+        file(GLOB consumers CONFIGURE_DEPENDS ${gcore_ctests}/consumer/*.c)
+        add_test(NAME consumer
+            COMMAND ${CMAKE_COMMAND}
+                -Dbuild=${CMAKE_CURRENT_BINARY_DIR}
+                -Dlibdir=${CMAKE_INSTALL_LIBDIR}
+                -Dcompiler=${CMAKE_C_COMPILER}
+                "-Dsources=${consumers}"
+                -P ${CMAKE_CURRENT_SOURCE_DIR}/tools/cmake/check-consumer.cmake)
+    endif()
+endif()
+
+if(GCORE_BENCH)
+    file(GLOB benches CONFIGURE_DEPENDS ${gcore_ctests}/bench/*.c)
+    foreach(source ${benches})
+        get_filename_component(name ${source} NAME_WE)
+        gcore_add_program(${name} ${source})
+        target_include_directories(${name} SYSTEM PRIVATE ${gcore_libev_source})
+        set_target_properties(${name} PROPERTIES
+            RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/bench)
+    endforeach()
+endif()
+
+if(GCORE_FUZZ)
+    file(GLOB fuzzers CONFIGURE_DEPENDS ${gcore_ctests}/fuzz/*.c)
+    foreach(source ${fuzzers})
+        get_filename_component(name ${source} NAME_WE)
+        gcore_add_program(${name} ${source})
+        target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    endforeach()
+endif()
