@@ -56,3 +56,21 @@ install(DIRECTORY ${gcore_python}/libgcore ${gcore_python}/gevent
         PATTERN "_build_*" EXCLUDE
         PATTERN "accel" EXCLUDE
         PATTERN "__pycache__" EXCLUDE)
+
+# The distribution's name and version stand in pyproject.toml alone.
+set(project_file ${CMAKE_CURRENT_SOURCE_DIR}/pyproject.toml)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${project_file})
+file(STRINGS ${project_file} settings REGEX "^(name|version) = ")
+foreach(setting ${settings})
+    if(setting MATCHES "^(name|version) = \"(.*)\"$")
+        set(distribution_${CMAKE_MATCH_1} ${CMAKE_MATCH_2})
+    endif()
+endforeach()
+if(NOT distribution_version MATCHES "(^|[+]gcore[.])${PROJECT_VERSION}$")
+    message(FATAL_ERROR "pyproject.toml's version ${distribution_version} does "
+                        "not name libgcore ${PROJECT_VERSION}")
+endif()
+configure_file(${gcore_python}/libgcore/_distribution.py.in _distribution.py
+               @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/_distribution.py
+        DESTINATION libgcore)
