@@ -9,7 +9,11 @@ elseif(GCORE_TSAN)
     set(instrument -fsanitize=thread)
     # The runtime cannot map its shadow under a widely randomised layout.
     if(NOT GCORE_TEST_LAUNCHER)
-        set(GCORE_TEST_LAUNCHER setarch -R)
+        execute_process(COMMAND setarch -R true RESULT_VARIABLE status
+                        OUTPUT_QUIET ERROR_QUIET)
+        if(status EQUAL 0)
+            set(GCORE_TEST_LAUNCHER setarch -R)
+        endif()
     endif()
 endif()
 if(instrument)
