@@ -147,8 +147,6 @@ sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))
 make_venv() {
     local python=$1 folder=$2
     rm -rf "$folder"
-    "$python" -m venv "$folder.part"
-    rm -rf "$folder.part"
     "$python" -m venv "$folder"
 }
 
