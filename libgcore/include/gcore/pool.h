@@ -138,8 +138,8 @@ GCORE_API int gcore_pool_join(gcore_pool *pool, int64_t deadline);
  *   job       NULL, or set to the job, one reference of the caller's
  * Returns 0; -EAGAIN when the queue is full or no thread can be started;
  * -ETIMEDOUT when the deadline has passed already; -ESHUTDOWN when the pool
- * or the hub is closed; -EINVAL for a NULL; -ENOMEM. Hub's thread; any
- * thread where the deadline is GCORE_FOREVER. Since 0.1.
+ * or the hub is closed; -EINVAL for a NULL; -ENOMEM. Hub's thread.
+ * Since 0.1.
  */
 GCORE_API int gcore_pool_submit(gcore_pool *pool, gcore_hub *hub,
                                 gcore_job_fn *fn, void *fn_arg,

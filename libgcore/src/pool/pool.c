@@ -3,7 +3,7 @@
  *
  * One lock a pool guards everything in it. A job is in the list of queued
  * jobs, then in that of running ones, then in none; whoever takes it out of
- * a list keeps the promise it made to its hub (hub/deliver.h), still under
+ * a list keeps the promise it made to its hub (hub/promise.h), still under
  * the lock. So a fork, which takes all these locks, finds each job either in
  * a list or told, and the child can tell those the parent goes on with.
  *
@@ -29,7 +29,7 @@
 #include <gcore/pool.h>
 #include <gcore/watch.h>
 
-#include "hub/deliver.h"
+#include "hub/promise.h"
 #include "util/alloc.h"
 
 #define SECOND INT64_C(1000000000)
@@ -39,7 +39,7 @@
 enum { QUEUED, RUNNING, OVER };
 
 struct gcore_job {
-    gcore__promise promise; /* first, so that the one is the other */
+    gcore__promise promise;
     atomic_uint refs;
     gcore_pool *pool;
     gcore_job *next;
@@ -48,7 +48,7 @@ struct gcore_job {
     gcore_job_fn *fn;
     void *fn_arg;
     int64_t deadline;
-    gcore_watch *timer; /* hub's thread only; NULL without a deadline */
+    gcore_watch *timer; /* the deadline's; NULL without one */
 };
 
 struct list {
@@ -81,41 +81,33 @@ static _Thread_local gcore_pool *working_for;
 
 static pthread_mutex_t pools_lock = PTHREAD_MUTEX_INITIALIZER;
 static gcore_pool *pools;
-static atomic_uint generation; /* how many forks lie before this process */
 
 static void lock_all(void)
 {
     pthread_mutex_lock(&pools_lock);
-    for (gcore_pool *pool = pools; pool != NULL; pool = pool->next)
+    for (gcore_pool *pool = pools; pool; pool = pool->next)
         pthread_mutex_lock(&pool->lock);
 }
 
 static void unlock_all(void)
 {
-    for (gcore_pool *pool = pools; pool != NULL; pool = pool->next)
+    for (gcore_pool *pool = pools; pool; pool = pool->next)
         pthread_mutex_unlock(&pool->lock);
     pthread_mutex_unlock(&pools_lock);
-}
-
-static void unlock_all_in_child(void)
-{
-    atomic_fetch_add(&generation, 1);
-    unlock_all();
 }
 
 static int fork_handled;
 
 static void handle_fork(void)
 {
-    fork_handled =
-        pthread_atfork(lock_all, unlock_all, unlock_all_in_child) == 0;
+    fork_handled = pthread_atfork(lock_all, unlock_all, unlock_all) == 0;
 }
 
 static void enlist(gcore_pool *pool)
 {
     pthread_mutex_lock(&pools_lock);
     pool->next = pools;
-    if (pools != NULL)
+    if (pools)
         pools->previous = pool;
     pools = pool;
     pthread_mutex_unlock(&pools_lock);
@@ -124,9 +116,9 @@ static void enlist(gcore_pool *pool)
 static void delist(gcore_pool *pool)
 {
     pthread_mutex_lock(&pools_lock);
-    if (pool->next != NULL)
+    if (pool->next)
         pool->next->previous = pool->previous;
-    if (pool->previous != NULL)
+    if (pool->previous)
         pool->previous->next = pool->next;
     else
         pools = pool->next;
@@ -166,7 +158,7 @@ static void append(struct list *list, gcore_job *job)
 {
     job->next = NULL;
     job->previous = list->last;
-    if (list->last != NULL)
+    if (list->last)
         list->last->next = job;
     else
         list->first = job;
@@ -176,11 +168,11 @@ static void append(struct list *list, gcore_job *job)
 
 static void take_out(struct list *list, gcore_job *job)
 {
-    if (job->next != NULL)
+    if (job->next)
         job->next->previous = job->previous;
     else
         list->last = job->previous;
-    if (job->previous != NULL)
+    if (job->previous)
         job->previous->next = job->next;
     else
         list->first = job->next;
@@ -221,28 +213,26 @@ void gcore_job_unref(gcore_job *job)
 {
     if (job == NULL || atomic_fetch_sub(&job->refs, 1) != 1)
         return;
+    gcore_watch_unref(job->timer);
     let_go(job->pool);
     gcore__free(job);
 }
 
 /* The end of a job */
 
-static void drop_timer(gcore_job *job)
+static void job_told(gcore__promise *promise)
 {
-    if (job->timer == NULL)
+    gcore_job *job = GCORE__OF(gcore_job, promise, promise);
+
+    if (!job->timer)
         return;
     gcore_watch_stop(job->timer);
     gcore_watch_close(job->timer);
-    gcore_watch_unref(job->timer);
-    job->timer = NULL;
 }
 
-static void job_told(gcore__promise *promise)
+static void job_over(gcore__promise *promise)
 {
-    gcore_job *job = (gcore_job *)promise;
-
-    drop_timer(job);
-    gcore_job_unref(job);
+    gcore_job_unref(GCORE__OF(gcore_job, promise, promise));
 }
 
 /* With the lock held and the job just taken out of its list. */
@@ -280,13 +270,13 @@ static void job_expired(void *arg, int64_t result)
 
 static void forget_parents_jobs(gcore_pool *pool)
 {
-    while (pool->running.first != NULL) {
+    while (pool->running.first) {
         gcore_job *job = pool->running.first;
 
         take_out(&pool->running, job);
         conclude(job, -ECANCELED);
     }
-    while (pool->queue.first != NULL)
+    while (pool->queue.first)
         end_unstarted(pool, pool->queue.first, -ECANCELED);
 }
 
@@ -295,9 +285,9 @@ static void enter(gcore_pool *pool)
     uint32_t threads;
 
     pthread_mutex_lock(&pool->lock);
-    if (pool->generation == atomic_load(&generation))
+    if (pool->generation == gcore__fork_generation())
         return;
-    pool->generation = atomic_load(&generation);
+    pool->generation = gcore__fork_generation();
     condition_init(&pool->work); /* the parent's threads wait on the old */
     condition_init(&pool->ended);
     pool->has_ended = 0;
@@ -327,7 +317,7 @@ static gcore_job *take_job(gcore_pool *pool)
     gcore_job *job;
 
     while ((job = pool->queue.first) != NULL) {
-        if (gcore__promise_void(&job->promise)) {
+        if (gcore__promise_broken(&job->promise)) {
             end_unstarted(pool, job, -ECANCELED);
         } else if (is_late(job)) {
             end_unstarted(pool, job, -ETIMEDOUT);
@@ -465,7 +455,7 @@ static int read_options(const gcore_pool_options *given,
                         gcore_pool_options *options)
 {
     memset(options, 0, sizeof *options);
-    if (given != NULL) {
+    if (given) {
         if (given->size < sizeof *options || given->idle < 0 ||
             (given->stack != 0 && given->stack < (size_t)PTHREAD_STACK_MIN))
             return -EINVAL;
@@ -509,14 +499,14 @@ int gcore_pool_new(const gcore_pool_options *options, gcore_pool **out)
     if (!fork_handled)
         return -ENOMEM;
     pool = gcore__alloc(sizeof *pool);
-    if (pool == NULL)
+    if (!pool)
         return -ENOMEM;
     if (init_locks(pool) < 0) {
         gcore__free(pool);
         return -ENOMEM;
     }
     pool->options = chosen;
-    pool->generation = atomic_load(&generation);
+    pool->generation = gcore__fork_generation();
     atomic_init(&pool->owners, 1);
     atomic_init(&pool->holders, 1);
     enlist(pool);
@@ -542,7 +532,7 @@ int gcore_pool_close(gcore_pool *pool)
 {
     enter(pool);
     pool->closed = 1;
-    while (pool->queue.first != NULL)
+    while (pool->queue.first)
         end_unstarted(pool, pool->queue.first, -ECANCELED);
     pthread_cond_broadcast(&pool->work);
     leave(pool);
@@ -617,7 +607,7 @@ static gcore_job *job_new(gcore_pool *pool, gcore_job_fn *fn, void *fn_arg,
 {
     gcore_job *job = gcore__alloc(sizeof *job);
 
-    if (job == NULL)
+    if (!job)
         return NULL;
     hold(pool);
     job->pool = pool;
@@ -642,7 +632,8 @@ static int start_timer(gcore_job *job, gcore_hub *hub)
                              job_expired, job);
 }
 
-static int enqueue(gcore_pool *pool, gcore_job *job, gcore_hub *hub)
+static int enqueue(gcore_pool *pool, gcore_job *job, gcore_hub *hub,
+                   gcore_done_fn *done, void *arg)
 {
     int error;
 
@@ -653,7 +644,9 @@ static int enqueue(gcore_pool *pool, gcore_job *job, gcore_hub *hub)
     error = find_thread(pool);
     if (error < 0)
         return error;
-    error = gcore__promise_make(&job->promise, hub);
+    job->promise.told = job_told;
+    job->promise.over = job_over;
+    error = gcore__promise_make(&job->promise, hub, done, arg);
     if (error < 0)
         return error;
     append(&pool->queue, gcore_job_ref(job));
@@ -676,29 +669,27 @@ int gcore_pool_submit(gcore_pool *pool, gcore_hub *hub, gcore_job_fn *fn,
     if (deadline != GCORE_FOREVER && deadline <= gcore_clock())
         return -ETIMEDOUT;
     job = job_new(pool, fn, fn_arg, deadline);
-    if (job == NULL)
+    if (!job)
         return -ENOMEM;
-    job->promise.done = done;
-    job->promise.arg = arg;
-    job->promise.over = job_told;
     error = start_timer(job, hub);
     if (error < 0)
         goto failed;
-    if (out != NULL)
+    if (out)
         gcore_job_ref(job);
     enter(pool);
-    error = enqueue(pool, job, hub);
+    error = enqueue(pool, job, hub, done, arg);
     leave(pool);
     if (error == 0) {
-        if (out != NULL)
+        if (out)
             *out = job;
         return 0;
     }
-    if (out != NULL)
+    if (out)
         gcore_job_unref(job);
 
 failed:
-    drop_timer(job);
+    if (job->timer)
+        gcore_watch_stop(job->timer);
     gcore_job_unref(job);
     return error;
 }
