@@ -1,0 +1,606 @@
+"""
+What cooperative sockets share: waiting, name lookup, and the methods that any
+kind of socket has.
+
+A socket owns a non-blocking ``_socket.socket`` (``_sock``). Each method first
+tries the call, and only where the kernel would block waits for the descriptor
+and tries again. So what need not wait does not switch, and nothing is received
+that nobody asked for: whoever kills a greenlet in ``recv``, or passes the
+descriptor on, leaves the data in the kernel.
+
+The two watchers, one a direction, are made when first needed and then kept.
+"""
+import socket as __socket__
+from errno import EAGAIN, EALREADY, EBADF, EINPROGRESS, EISCONN, EWOULDBLOCK
+from os import strerror
+from time import monotonic
+
+from gevent import _hub_primitives
+from gevent._hub_local import get_hub_noargs as get_hub
+from gevent._hub_primitives import wait_on_watcher as wait
+from gevent._hub_primitives import wait_read, wait_readwrite, wait_write
+from libgcore import _netio
+from libgcore._engine import implementation as _engine
+
+_socket = __socket__._socket  # pylint:disable=protected-access
+_realsocket = _socket.socket
+
+error = _SocketError = __socket__.error
+timeout = _timeout_error = __socket__.timeout
+gaierror = __socket__.gaierror
+AF_INET = __socket__.AF_INET
+AF_INET6 = __socket__.AF_INET6
+AF_UNIX = getattr(__socket__, 'AF_UNIX', None)
+SOL_SOCKET = __socket__.SOL_SOCKET
+SO_ERROR = __socket__.SO_ERROR
+AddressFamily = __socket__.AddressFamily
+SocketKind = __socket__.SocketKind
+_intenum_converter = __socket__._intenum_converter
+
+__dns__ = [
+    'getaddrinfo',
+    'gethostbyname',
+    'gethostbyname_ex',
+    'gethostbyaddr',
+    'getnameinfo',
+    'getfqdn',
+]
+
+_implements = [
+    'create_connection',
+    'socket',
+    'SocketType',
+    'fromfd',
+    'socketpair',
+] + __dns__
+
+__extensions__ = [
+    'cancel_wait',
+    'wait_read',
+    'wait_write',
+    'wait_readwrite',
+]
+
+#: The standard module's names that are handed on as they are.
+__imports__ = [name for name in __socket__.__all__
+               if name not in _implements and name != 'CAPI']
+
+# Either answers None for "would block", which spares an exception.
+_netio = _engine if hasattr(_engine, 'sock_recv') else _netio
+_recv = _netio.sock_recv
+_recv_into = _netio.sock_recv_into
+_send = _netio.sock_send
+
+#: Stands for "the socket's own timeout".
+timeout_default = object()
+
+_WATCHED = {'_read_event': 1, '_write_event': 2}
+
+_hub_primitives.set_default_timeout_error(_timeout_error)
+
+
+class cancel_wait_ex(error):
+    """Raised in a greenlet that waits for a descriptor another one closes."""
+
+    def __init__(self):
+        super().__init__(
+            EBADF, 'File descriptor was closed in another greenlet')
+
+
+def cancel_wait(watcher, error=cancel_wait_ex):
+    """Raise *error* (exception or class) in the greenlet waiting for *watcher*.
+
+    Nothing happens if no greenlet waits for it.
+    """
+    get_hub().cancel_wait(watcher, error)
+
+
+# Name lookup
+
+def gethostbyname(hostname):
+    """gethostbyname(host) -> address
+
+    The IPv4 address (str) of *hostname*, looked up by the hub's resolver.
+    """
+    return get_hub().resolver.gethostbyname(hostname)
+
+
+def gethostbyname_ex(hostname):
+    """gethostbyname_ex(host) -> (name, aliaslist, addresslist)
+
+    The true name, the aliases and the IPv4 addresses of *hostname*.
+    """
+    return get_hub().resolver.gethostbyname_ex(hostname)
+
+
+def getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):
+    """Resolve *host* and *port* into a list of addrinfo entries.
+
+    Each is a tuple *(family, type, proto, canonname, sockaddr)*. The hub's
+    resolver looks the name up.
+
+    :raise socket.gaierror: if there is no answer.
+    """
+    # Enums in the answer, as the standard library gives them.
+    return [
+        (_intenum_converter(af, AddressFamily),
+         _intenum_converter(socktype, SocketKind),
+         protocol, canonname, sockaddr)
+        for af, socktype, protocol, canonname, sockaddr
+        in get_hub().resolver.getaddrinfo(host, port, family, type, proto,
+                                          flags)
+    ]
+
+
+def gethostbyaddr(ip_address):
+    """gethostbyaddr(ip_address) -> (name, aliaslist, addresslist)
+
+    The true name, the aliases and the addresses of a host given by name or
+    address.
+    """
+    return get_hub().resolver.gethostbyaddr(ip_address)
+
+
+def getnameinfo(sockaddr, flags):
+    """getnameinfo(sockaddr, flags) -> (host, port)
+
+    The host and the service of a socket address.
+    """
+    return get_hub().resolver.getnameinfo(sockaddr, flags)
+
+
+def getfqdn(name=''):
+    """Get fully qualified domain name from *name*.
+
+    An empty argument means the local host. The first of the host's names that
+    has a dot in it is returned, *name* itself where there is none.
+    """
+    name = name.strip()
+    if not name or name in ('0.0.0.0', '::'):
+        name = __socket__.gethostname()
+    try:
+        hostname, aliases, _ = gethostbyaddr(name)
+    except error:
+        return name
+    return next((alias for alias in [hostname, *aliases] if '.' in alias),
+                hostname)
+
+
+def _is_literal(family, host):
+    # What the C socket understands without asking anyone: '' is the wildcard
+    # address, '<broadcast>' the broadcast one.
+    if host in ('', '<broadcast>'):
+        return True
+    try:
+        __socket__.inet_pton(family, host)
+    except OSError:
+        return False
+    return True
+
+
+def _resolve_addr(sock, address):
+    """*address* with its host name, if it has one, replaced by a number.
+
+    :param sock: the C socket that is to connect there.
+    :raise socket.gaierror: if the name is not known.
+    """
+    family = sock.family
+    if (family not in (AF_INET, AF_INET6) or not isinstance(address, tuple)
+            or len(address) < 2):
+        return address
+    host, port = address[:2]
+    if isinstance(host, (bytes, bytearray)):
+        host = bytes(host).decode('ascii')
+    elif not isinstance(host, str):
+        return address  # a TypeError: the C socket words it best
+    if _is_literal(family, host):
+        return address
+    found = getaddrinfo(host, port, family, sock.type, sock.proto)[0][-1]
+    # A flow label or scope in the question is more specific than the answer's.
+    return found[:2] + address[2:] if len(address) > 2 else found
+
+
+def _get_memory(data):
+    """*data*, any object with a buffer, as a memoryview of bytes."""
+    view = memoryview(data)
+    if view.format == 'B' and view.ndim == 1:
+        return view
+    try:
+        return view.cast('B')
+    except TypeError:  # a structure
+        return memoryview(view.tobytes())
+
+
+def _would_block():
+    return BlockingIOError(EAGAIN, strerror(EAGAIN))
+
+
+class SocketMixin:
+    """The methods of a cooperative socket.
+
+    :ivar hub: the hub of the thread that made the socket.
+    :ivar timeout: seconds (float) that an operation may wait; ``None`` for no
+        limit, 0.0 for a socket that does not wait.
+    """
+
+    __slots__ = (
+        'hub',
+        'timeout',
+        '_read_event',
+        '_write_event',
+        '_sock',
+        '__weakref__',
+    )
+
+    # Waiting
+
+    def __getattr__(self, name):
+        # Asked for what is not there: a watcher that was not needed so far,
+        # or a name of the C socket.
+        if name in _WATCHED:
+            return self._make_watcher(name)
+        if name in SocketMixin.__slots__:
+            raise AttributeError(name)
+        return getattr(self._sock, name)
+
+    def _make_watcher(self, slot):
+        fileno = self._sock.fileno()
+        watcher = (None if fileno < 0
+                   else self.hub.loop.io(fileno, _WATCHED[slot]))
+        setattr(self, slot, watcher)
+        return watcher
+
+    def _wait(self, watcher, timeout_exc=None):
+        """Wait for *watcher*, as long as the socket's timeout allows.
+
+        :raise: *timeout_exc* (by default ``timeout('timed out')``) when that
+            is over, `cancel_wait_ex` when the socket is closed meanwhile.
+        :raise gevent.exceptions.ConcurrentObjectUseError: if another greenlet
+            waits for it already.
+        """
+        self._wait_for(watcher, self.timeout, timeout_exc)
+
+    def _wait_for(self, watcher, seconds, timeout_exc=None):
+        if watcher is None:
+            raise cancel_wait_ex()
+        if seconds == 0.0:
+            raise _would_block()
+        try:
+            ready = watcher.wait(seconds)
+        except AttributeError:
+            if hasattr(watcher, 'wait'):
+                raise
+            _wait_foreign(watcher, seconds, timeout_exc, self.hub)
+            return
+        if not ready:
+            raise timeout('timed out') if timeout_exc is None else timeout_exc
+
+    def _when_ready(self, event, method, *args):
+        """Call *method* of the C socket, again and again until it need not wait.
+
+        :param event: the name of the watcher to wait for.
+        """
+        while True:
+            try:
+                return getattr(self._sock, method)(*args)
+            except BlockingIOError:
+                if self.timeout == 0.0:
+                    raise
+            self._wait(getattr(self, event))
+
+    # Life
+
+    def _drop_events_and_close(self, closefd=True,
+                               _cancel_wait_ex=cancel_wait_ex):
+        """Wake whoever waits with an exception, then close the descriptor."""
+        watchers = [watcher for watcher in (self._made('_read_event'),
+                                            self._made('_write_event'))
+                    if watcher is not None]
+        self._read_event = self._write_event = None
+        sock = self._sock
+        then, args = (self._drop_ref_on_close, (sock,)) if closefd else (
+            _nothing, ())
+        if watchers:
+            self.hub.cancel_waits_close_and_then(
+                watchers, _cancel_wait_ex, then, *args)
+        else:
+            then(*args)
+
+    def _made(self, slot):
+        # The watcher if there is one; asking the slot would make it.
+        try:
+            return object.__getattribute__(self, slot)
+        except AttributeError:
+            return None
+
+    def _drop_ref_on_close(self, sock):
+        sock.close()
+
+    def _check_open(self):
+        if self._sock.fileno() < 0:
+            raise _SocketError(EBADF, strerror(EBADF))
+
+    def _get_ref(self):
+        self._check_open()
+        return self._read_event.ref or self._write_event.ref
+
+    def _set_ref(self, value):
+        self._check_open()
+        self._read_event.ref = value
+        self._write_event.ref = value
+
+    ref = property(_get_ref, _set_ref, doc="""
+        Whether a wait on this socket keeps the hub's loop alive.
+        """)
+
+    def settimeout(self, howlong):
+        """Let operations wait *howlong* seconds; ``None``: without limit."""
+        if howlong is not None:
+            try:
+                as_float = howlong.__float__
+            except AttributeError:
+                raise TypeError('a float is required', howlong,
+                                type(howlong)) from None
+            howlong = as_float()
+            if howlong < 0.0:
+                raise ValueError('Timeout value out of range')
+        self.timeout = howlong
+
+    def gettimeout(self):
+        """The timeout in seconds, or ``None``."""
+        return self.timeout
+
+    def setblocking(self, flag):
+        """Wait without limit (true *flag*), or not at all."""
+        self.timeout = None if flag else 0.0
+
+    def getblocking(self):
+        """Whether operations may wait."""
+        return self.timeout != 0.0
+
+    def shutdown(self, how):
+        """Shut down one or both directions, and wake who waits for them."""
+        if how in (__socket__.SHUT_RD, __socket__.SHUT_RDWR):
+            self.hub.cancel_wait(self._made('_read_event'), cancel_wait_ex)
+        if how in (__socket__.SHUT_WR, __socket__.SHUT_RDWR):
+            self.hub.cancel_wait(self._made('_write_event'), cancel_wait_ex)
+        self._sock.shutdown(how)
+
+    # What needs no waiting
+
+    @property
+    def family(self):
+        """The address family."""
+        return _intenum_converter(self._sock.family, AddressFamily)
+
+    @property
+    def type(self):
+        """The kind of socket, without its SOCK_NONBLOCK and SOCK_CLOEXEC."""
+        return _intenum_converter(self._sock.type, SocketKind)
+
+    @property
+    def proto(self):
+        """The protocol number."""
+        return self._sock.proto
+
+    def fileno(self):
+        """The descriptor, -1 if closed."""
+        return self._sock.fileno()
+
+    def getsockname(self):
+        """The address of this end."""
+        return self._sock.getsockname()
+
+    def getpeername(self):
+        """The address of the other end."""
+        return self._sock.getpeername()
+
+    def bind(self, address):
+        """Give this end an address."""
+        return self._sock.bind(address)
+
+    def listen(self, *args):
+        """listen([backlog]): accept connections."""
+        return self._sock.listen(*args)
+
+    def getsockopt(self, *args):
+        """getsockopt(level, option[, buffersize])"""
+        return self._sock.getsockopt(*args)
+
+    def setsockopt(self, *args):
+        """setsockopt(level, option, value[, optlen])"""
+        return self._sock.setsockopt(*args)
+
+    if hasattr(_realsocket, 'ioctl'):
+        def ioctl(self, *args):
+            """ioctl(cmd, option)"""
+            return self._sock.ioctl(*args)
+
+    if hasattr(_realsocket, 'sleeptaskw'):
+        def sleeptaskw(self, *args):
+            """sleeptaskw()"""
+            return self._sock.sleeptaskw(*args)
+
+    # Connecting
+
+    def connect(self, address):
+        """Connect to *address*. A host name is looked up by the hub's resolver.
+
+        :raise socket.timeout: if it takes longer than the timeout.
+        """
+        return self._internal_connect(address, raise_ex=True)
+
+    def connect_ex(self, address):
+        """As `connect`, but returns the error number, 0 for success.
+
+        A timeout gives EAGAIN. Lookup errors are raised all the same.
+        """
+        try:
+            return self._internal_connect(address, raise_ex=False) or 0
+        except timeout:
+            return EAGAIN
+        except gaierror:
+            raise
+        except error as ex:
+            if ex.errno is None:
+                raise
+            return ex.errno
+
+    def _internal_connect(self, address, raise_ex):
+        sock = self._sock
+        if self.timeout == 0.0:
+            return sock.connect(address) if raise_ex else sock.connect_ex(
+                address)
+        deadline = _Deadline(self.timeout)
+        address = _resolve_addr(sock, address)
+        pause = 0.001
+        while True:
+            result = sock.connect_ex(address)
+            if result in (0, EISCONN):
+                return None
+            if result in (EINPROGRESS, EALREADY):
+                self._wait_for(self._write_event, deadline.left())
+                result = sock.getsockopt(SOL_SOCKET, SO_ERROR)
+                if not result:
+                    continue  # EISCONN tells a connection from a false alarm
+            elif result == EWOULDBLOCK and sock.family == AF_UNIX:
+                # The peer's backlog is full, and no event tells when it is not.
+                pause = _pause(self.hub, pause, deadline)
+                continue
+            if raise_ex:
+                raise _SocketError(result, strerror(result))
+            return result
+
+    # Receiving
+
+    def recv(self, bufsize, flags=0, /):
+        """recv(bufsize[, flags]) -> bytes
+
+        Receive up to *bufsize* bytes; none of them at the end of the stream.
+        """
+        while True:
+            data = _recv(self._sock, bufsize, flags)
+            if data is not None:
+                return data
+            self._wait_for(self._read_event, self.timeout)
+
+    def recv_into(self, buffer, nbytes=0, flags=0):
+        """Receive into *buffer*; the number of bytes is returned."""
+        while True:
+            count = _recv_into(self._sock, buffer, nbytes, flags)
+            if count is not None:
+                return count
+            self._wait_for(self._read_event, self.timeout)
+
+    def recvfrom(self, *args):
+        """recvfrom(bufsize[, flags]) -> (bytes, address)"""
+        return self._when_ready('_read_event', 'recvfrom', *args)
+
+    def recvfrom_into(self, buffer, nbytes=0, flags=0):
+        """recvfrom_into(buffer[, nbytes[, flags]]) -> (count, address)"""
+        return self._when_ready('_read_event', 'recvfrom_into', buffer, nbytes,
+                                flags)
+
+    # Sending
+
+    def send(self, data, flags=0, timeout=timeout_default):
+        """Send what the kernel takes of *data*; the number of bytes is returned.
+
+        :param timeout: seconds to wait at most, in place of the socket's own.
+        """
+        sent = _send(self._sock, data, flags)
+        if sent is not None:
+            return sent
+        if timeout is timeout_default:
+            timeout = self.timeout
+        while sent is None:
+            self._wait_for(self._write_event, timeout)
+            sent = _send(self._sock, data, flags)
+        return sent
+
+    def sendall(self, data, flags=0):
+        """Send all of *data*; the timeout is for the whole of it.
+
+        :raise socket.timeout: if some of it is left when the timeout is over.
+            How much was sent is not known then.
+        """
+        sent = 0
+        # One call for what fits. A subclass that has a `send` of its own
+        # (encryption) must not be passed by.
+        if type(self).send is _plain_send:
+            sent = _send(self._sock, data, flags) or 0
+            if type(data) is bytes and sent == len(data):
+                return
+        view = _get_memory(data)
+        if sent < len(view):
+            _sendall(self, view[sent:], flags)
+
+    def sendto(self, *args):
+        """sendto(data[, flags], address) -> count"""
+        return self._when_ready('_write_event', 'sendto', *args)
+
+
+_plain_send = SocketMixin.send
+
+
+def _nothing():
+    pass
+
+
+def _sendall(sock, view, flags):
+    # Slices bound the copy that one system call makes.
+    slice_size = max(1 << 20, sock.getsockopt(SOL_SOCKET,
+                                              __socket__.SO_SNDBUF))
+    if sock.timeout == 0.0:
+        # One try for each slice, and "timed out" for what is left.
+        seconds = _no_time
+    else:
+        seconds = _Deadline(sock.timeout).left
+    while view:
+        try:
+            view = view[sock.send(view[:slice_size], flags, seconds()):]
+        except BlockingIOError:
+            raise timeout('timed out') from None
+
+
+def _no_time():
+    return 0.0
+
+
+class _Deadline:
+    """The end of a time of *seconds*, from now."""
+
+    __slots__ = ('end',)
+
+    def __init__(self, seconds):
+        self.end = None if seconds is None else monotonic() + seconds
+
+    def left(self):
+        """The seconds that are left, or ``None`` where there is no end.
+
+        :raise socket.timeout: when it is over.
+        """
+        if self.end is None:
+            return None
+        left = self.end - monotonic()
+        if left <= 0:
+            raise timeout('timed out')
+        return left
+
+
+def _pause(hub, seconds, deadline):
+    left = deadline.left()
+    timer = hub.loop.timer(seconds if left is None else min(seconds, left))
+    try:
+        hub.wait(timer)
+    finally:
+        timer.close()
+    return min(seconds * 2, 0.05)
+
+
+def _wait_foreign(watcher, seconds, timeout_exc, hub):
+    # A watcher of a loop that is not the engine's.
+    if timeout_exc is None:
+        wait(watcher, seconds, hub=hub)
+    else:
+        wait(watcher, seconds, timeout_exc, hub)
