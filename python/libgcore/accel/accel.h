@@ -34,6 +34,7 @@ typedef struct {
     gcore_hub *engine;   /* NULL once destroyed */
     PyObject *hub;       /* the hub greenlet, or NULL */
     PyObject *error_handler;
+    PyObject *end;       /* what ended the hub while run() was on */
     PyObject *dict;
     PyObject *weakrefs;
     accel_ring ready;    /* what the last poll returned */

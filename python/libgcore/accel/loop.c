@@ -136,6 +136,35 @@ PyObject *accel_loop_take(LoopObject *loop)
     return item;
 }
 
+/* The hub is being destroyed: that is no error to report, it ends run(). */
+static bool is_end_of_hub(PyObject *type)
+{
+    PyObject *end = accel_error("HubDestroyed");
+    return end != PyExc_RuntimeError
+           && PyErr_GivenExceptionMatches(type, end);
+}
+
+static void end_run(LoopObject *loop, PyObject *error)
+{
+    loop->broken = 2;
+    accel_replace(&loop->end, error);
+}
+
+static void report_failed_report(LoopObject *loop)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (is_end_of_hub(type)) {
+        end_run(loop, value);
+        Py_DECREF(type);
+        Py_XDECREF(traceback);
+        return;
+    }
+    PyErr_Restore(type, value, traceback);
+    PyErr_WriteUnraisable((PyObject *)loop);
+}
+
 void accel_loop_report(LoopObject *loop, PyObject *context)
 {
     PyObject *type, *value, *traceback;
@@ -145,13 +174,20 @@ void accel_loop_report(LoopObject *loop, PyObject *context)
     PyErr_NormalizeException(&type, &value, &traceback);
     if (traceback)
         PyException_SetTraceback(value, traceback);
+    if (is_end_of_hub(type)) {
+        end_run(loop, value);
+        value = NULL;
+        Py_DECREF(type);
+        Py_XDECREF(traceback);
+        return;
+    }
     PyObject *result = PyObject_CallMethod(
         (PyObject *)loop, "handle_error", "OOOO", context ? context : Py_None,
         type, value, traceback ? traceback : Py_None);
     if (result)
         Py_DECREF(result);
     else
-        PyErr_WriteUnraisable((PyObject *)loop);
+        report_failed_report(loop);
     Py_DECREF(type);
     Py_XDECREF(value);
     Py_XDECREF(traceback);
@@ -324,9 +360,14 @@ static PyObject *loop_run(PyObject *self, PyObject *args, PyObject *kwargs)
     loop->depth--;
     if (loop->broken != 2 || !loop->depth)
         loop->broken = 0;
-    if (more < 0)
+    if (loop->end) {
+        PyObject *end = loop->end;
+        loop->end = NULL;
+        PyErr_SetObject((PyObject *)Py_TYPE(end), end);
+        Py_DECREF(end);
         return NULL;
-    return PyBool_FromLong(more);
+    }
+    return more < 0 ? NULL : PyBool_FromLong(more);
 }
 
 /* ---- timers for waits ---------------------------------------------------- */
@@ -452,6 +493,7 @@ static int loop_clear(PyObject *self)
     LoopObject *loop = (LoopObject *)self;
     Py_CLEAR(loop->hub);
     Py_CLEAR(loop->error_handler);
+    Py_CLEAR(loop->end);
     Py_CLEAR(loop->dict);
     ring_clear(&loop->ready);
     ring_clear(&loop->queue);

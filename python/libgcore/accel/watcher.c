@@ -43,6 +43,7 @@ typedef struct {
     bool ref;
     bool active;
     bool pending;
+    bool completed; /* an event has come back since it was made */
     bool fresh; /* io: never started since fd or events were set */
 } WatcherObject;
 
@@ -484,6 +485,7 @@ static PyObject *watcher_feed(PyObject *object, PyObject *args)
 void accel_watcher_complete(PyObject *watcher, int64_t result)
 {
     WatcherObject *self = (WatcherObject *)watcher;
+    self->completed = true;
     if (self->waiter) {
         self->result = result;
         if (accel_wait_complete(self->waiter, NULL) < 0)
@@ -776,6 +778,11 @@ static PyObject *get_result(PyObject *object, void *Py_UNUSED(closure))
     return PyLong_FromLongLong(((WatcherObject *)object)->result);
 }
 
+static PyObject *get_completed(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((WatcherObject *)object)->completed);
+}
+
 static PyObject *get_fd(PyObject *object, void *Py_UNUSED(closure))
 {
     WatcherObject *self = (WatcherObject *)object;
@@ -936,6 +943,8 @@ static PyGetSetDef watcher_getset[] = {
     {"loop", get_loop, NULL, "The loop it was made for.", NULL},
     {"waiter", get_waiter, NULL, "The Wait parked on it, or None.", NULL},
     {"is_open", get_open, NULL, "False once closed.", NULL},
+    {"completed", get_completed, NULL,
+     "Whether an event has come back since it was made.", NULL},
     {"result", get_result, NULL, "The engine's last result.", NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 static PyMemberDef watcher_members[] = {

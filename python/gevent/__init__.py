@@ -1,0 +1,59 @@
+"""
+Concurrency by greenlets: thousands of blocking-style tasks in one thread.
+
+The engine is libgcore; see :mod:`gevent.monkey` for making the standard
+library cooperate.
+"""
+from collections import namedtuple as _namedtuple
+from sys import getswitchinterval, setswitchinterval
+
+from libgcore._distribution import VERSION as __version__
+
+from gevent._config import config
+from gevent import exceptions  # noqa: F401  (part of what an import binds)
+from gevent import hub as _hub
+from gevent import timeout as _timeout
+from gevent import greenlet as _greenlet
+from gevent.hub import (
+    GreenletExit, get_hub, getcurrent, idle, iwait, kill, reinit, sleep,
+    spawn_raw, wait,
+)
+from gevent.hub import signal as signal_handler
+from gevent.greenlet import Greenlet, joinall, killall
+from gevent.timeout import Timeout, with_timeout
+from gevent import os as _os
+from gevent import signal  # noqa: F401  (part of what an import binds)
+
+__all__ = [
+    'Greenlet',
+    'GreenletExit',
+    'Timeout',
+    'config',
+    'fork',
+    'get_hub',
+    'getcurrent',
+    'getswitchinterval',
+    'idle',
+    'iwait',
+    'joinall',
+    'kill',
+    'killall',
+    'reinit',
+    'setswitchinterval',
+    'signal_handler',
+    'sleep',
+    'spawn',
+    'spawn_later',
+    'spawn_raw',
+    'wait',
+    'with_timeout',
+]
+
+_version_info = _namedtuple(
+    'version_info', ('major', 'minor', 'micro', 'releaselevel', 'serial'))
+#: The version as a tuple.
+version_info = _version_info(26, 5, 0, 'final', 0)
+
+spawn = Greenlet.spawn
+spawn_later = Greenlet.spawn_later
+fork = _os.fork

@@ -1,0 +1,273 @@
+"""Waiting, in terms of the hub: for watchers, objects and descriptors."""
+import traceback
+
+from greenlet import getcurrent
+
+from gevent._greenlet_primitives import SwitchOutGreenletWithLoop
+from gevent._hub_local import get_hub_noargs as get_hub
+from gevent._util import _NONE
+from gevent._waiter import MultipleWaiter, Waiter
+from gevent.exceptions import ConcurrentObjectUseError, InvalidSwitchError
+from gevent.timeout import Timeout
+from libgcore import _engine
+
+__all__ = [
+    'WaitOperationsGreenlet',
+    'iwait_on_objects',
+    'wait_on_objects',
+    'wait_read',
+    'wait_write',
+    'wait_readwrite',
+]
+
+
+class WaitOperationsGreenlet(SwitchOutGreenletWithLoop):
+    """The operations of a hub that wait for, or end waits on, watchers."""
+
+    def wait(self, watcher):
+        """Wait until the event of `watcher` (not started yet) happens.
+
+        Raises ConcurrentObjectUseError when something waits for it already.
+        """
+        if isinstance(watcher, _engine.Watcher):
+            watcher.wait()
+            return
+        waiter = Waiter(self)
+        watcher.start(waiter.switch, waiter)
+        try:
+            result = waiter.get()
+            if result is not waiter:
+                raise InvalidSwitchError(
+                    'Invalid switch into %s: got %r (expected %r; waiting on '
+                    '%r with %r)' % (getcurrent(), result, waiter, self,
+                                     watcher))
+        finally:
+            watcher.stop()
+
+    def cancel_waits_close_and_then(self, watchers, exc_kind, then,
+                                    *then_args):
+        """End the waits on `watchers` with exceptions and close them, in the
+        hub; then call ``then(*then_args)``."""
+        deferred = []
+        for watcher in watchers:
+            if watcher is None:
+                continue
+            if watcher.callback is None:
+                watcher.close()
+            else:
+                deferred.append(watcher)
+        if deferred:
+            self.loop.run_callback(self._cancel_waits_then, deferred,
+                                   exc_kind, then, then_args)
+        else:
+            then(*then_args)
+
+    def _cancel_waits_then(self, watchers, exc_kind, then, then_args):
+        for watcher in watchers:
+            self._cancel_wait(watcher, exc_kind, True)
+        then(*then_args)
+
+    def cancel_wait(self, watcher, error, close_watcher=False):
+        """Raise `error` in the greenlet that waits for `watcher`, if any, in
+        a callback of the hub."""
+        if watcher is None:
+            return
+        if watcher.callback is not None:
+            self.loop.run_callback(self._cancel_wait, watcher, error,
+                                   close_watcher)
+            return
+        if close_watcher:
+            watcher.close()
+
+    def _cancel_wait(self, watcher, error, close_watcher):
+        active = watcher.active
+        waiter = getattr(watcher, 'waiter', None)
+        callback = watcher.callback
+        if close_watcher:
+            watcher.close()
+        if not active:
+            return
+        if waiter is not None:
+            if isinstance(error, type):
+                error = error()
+            waiter.throw(error)
+            return
+        # Started with a greenlet's or a Waiter's switch.
+        greenlet = getattr(callback, '__self__', None)
+        if isinstance(greenlet, Waiter):
+            greenlet = greenlet.greenlet
+        if greenlet is not None:
+            greenlet.throw(error)
+
+
+class _WaitIterator:
+
+    def __init__(self, objects, hub, timeout, count):
+        self._hub = hub
+        self._waiter = MultipleWaiter(hub)
+        self._switch = self._waiter.switch
+        self._timeout = timeout
+        self._objects = objects
+        self._timer = None
+        self._begun = False
+        # Even a slow linking must not outlast the timeout.
+        if timeout is not None:
+            self._timer = hub.loop.timer(timeout, priority=-1)
+        self._count = len(objects) if count is None else min(
+            count, len(objects))
+
+    def _begin(self):
+        if self._begun:
+            return
+        self._begun = True
+        # Linking may call back at once for what is ready already.
+        for item in self._objects:
+            item.rawlink(self._switch)
+        if self._timer is not None:
+            self._timer.start(self._switch, self)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self._begin()
+        if self._count == 0:
+            self._cleanup()
+            raise StopIteration()
+        self._count -= 1
+        try:
+            item = self._waiter.get()
+            self._waiter.clear()
+            if item is self:  # the timer
+                self._cleanup()
+                raise StopIteration()
+            return item
+        except:
+            self._cleanup()
+            raise
+
+    next = __next__
+
+    def _cleanup(self):
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+        objects, self._objects = self._objects, ()
+        for item in objects:
+            unlink = getattr(item, 'unlink', None)
+            if unlink is None:
+                continue
+            try:
+                unlink(self._switch)
+            except:  # pylint:disable=bare-except
+                traceback.print_exc()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, typ, value, tb):
+        self._cleanup()
+
+
+def iwait_on_objects(objects, timeout=None, count=None):
+    """Iterate over `objects` as they become ready.
+
+    ``objects`` have ``rawlink`` and ``unlink``.  Ends after `timeout`
+    seconds, or after `count` objects.  Also a context manager, which undoes
+    the links of an iteration that is left early.  With None for `objects`,
+    yields one boolean: whether nothing is left to run.
+    """
+    hub = get_hub()
+    if objects is None:
+        return [hub.join(timeout=timeout)]
+    return _WaitIterator(list(objects), hub, timeout, count)
+
+
+def wait_on_objects(objects=None, timeout=None, count=None):
+    """Wait for `objects`, or `count` of them, or `timeout` seconds.
+
+    Returns those that are ready, in the order they became so.  Without
+    `objects`, waits until nothing is left to run: True, or False when the
+    timeout came first.
+    """
+    if objects is None:
+        hub = get_hub()
+        return hub.join(timeout=timeout)
+    return list(iwait_on_objects(objects, timeout, count))
+
+
+_timeout_error = Exception
+
+
+def set_default_timeout_error(error):
+    """What ``wait_read`` and its kin raise when not told."""
+    global _timeout_error
+    _timeout_error = error
+
+
+def _primitive_wait(watcher, timeout, timeout_exc, hub):
+    if watcher.callback is not None:
+        raise ConcurrentObjectUseError(
+            'This socket is already used by another greenlet: %r'
+            % (watcher.callback,))
+    if timeout is None:
+        (hub or get_hub()).wait(watcher)
+        return
+    if timeout_exc is _NONE or timeout_exc is None:
+        timeout_exc = _timeout_error('timed out')
+    if isinstance(watcher, _engine.Watcher):
+        if not watcher.wait(timeout):
+            raise timeout_exc
+        return
+    with Timeout.start_new(timeout, timeout_exc):
+        (hub or get_hub()).wait(watcher)
+
+
+def wait_on_socket(sock, watcher, timeout_exc=None):
+    """Wait for a gevent socket's watcher, within the socket's timeout."""
+    if sock is None or watcher is None:
+        raise ConcurrentObjectUseError("The socket has already been closed "
+                                       "by another greenlet")
+    _primitive_wait(watcher, sock.timeout,
+                    timeout_exc if timeout_exc is not None else _NONE,
+                    sock.hub)
+
+
+def wait_on_watcher(watcher, timeout=None, timeout_exc=_NONE, hub=None):
+    """Wait for a watcher's event.
+
+    Raises `timeout_exc` (by default ``socket.timeout('timed out')``) after
+    `timeout` seconds, and ConcurrentObjectUseError when something else waits
+    for it.
+    """
+    _primitive_wait(watcher, timeout, timeout_exc, hub)
+
+
+def _wait_fd(fileno, events, timeout, timeout_exc):
+    hub = get_hub()
+    watcher = hub.loop.io(fileno, events)
+    try:
+        return wait_on_watcher(watcher, timeout, timeout_exc, hub)
+    finally:
+        watcher.close()
+
+
+def wait_read(fileno, timeout=None, timeout_exc=_NONE):
+    """Wait until the descriptor `fileno` is readable.
+
+    Raises `timeout_exc` (by default ``socket.timeout('timed out')``) after
+    `timeout` seconds.
+    """
+    return _wait_fd(fileno, 1, timeout, timeout_exc)
+
+
+def wait_write(fileno, timeout=None, timeout_exc=_NONE, event=_NONE):
+    """Wait until the descriptor `fileno` is writable; as :func:`wait_read`.
+    `event` is ignored."""
+    return _wait_fd(fileno, 2, timeout, timeout_exc)
+
+
+def wait_readwrite(fileno, timeout=None, timeout_exc=_NONE, event=_NONE):
+    """Wait until the descriptor `fileno` is readable or writable; as
+    :func:`wait_read`.  `event` is ignored."""
+    return _wait_fd(fileno, 3, timeout, timeout_exc)

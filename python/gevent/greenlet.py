@@ -1,0 +1,750 @@
+"""Greenlets that can be joined, linked, killed, and asked for their result."""
+import functools
+import sys
+from sys import _getframe as sys_getframe
+from weakref import ref as wref
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+from gevent._config import config as GEVENT_CONFIG
+from gevent._greenlet_primitives import TrackedRawGreenlet
+from gevent._hub_local import get_hub_noargs as get_hub
+from gevent._hub_primitives import iwait_on_objects, wait_on_objects
+from gevent._tblib import dump_traceback, load_traceback
+from gevent.timeout import Timeout
+from libgcore import _engine
+
+__all__ = [
+    'Greenlet',
+    'joinall',
+    'killall',
+]
+
+iwait = iwait_on_objects
+wait = wait_on_objects
+_greenlet_is_dead = greenlet.dead.__get__
+_Wait = _engine.Wait
+_run_switch = _engine.run_switch
+
+
+# ---- links -----------------------------------------------------------------
+
+
+class SpawnedLink:
+    """Calls a link's callback in a raw greenlet of its own.
+
+    Links run in the hub, where nothing may block; a callback may.  Equal to
+    what it wraps, so that it can be unlinked by that.
+    """
+
+    __slots__ = ('callback',)
+
+    def __init__(self, callback):
+        if not callable(callback):
+            raise TypeError("Expected callable: %r" % (callback, ))
+        self.callback = callback
+
+    def __call__(self, source):
+        TrackedRawGreenlet(self.callback, get_hub()).switch(source)
+
+    def __hash__(self):
+        return hash(self.callback)
+
+    def __eq__(self, other):
+        return self.callback == getattr(other, 'callback', other)
+
+    def __str__(self):
+        return str(self.callback)
+
+    def __repr__(self):
+        return repr(self.callback)
+
+    def __getattr__(self, item):
+        assert item != 'callback'
+        return getattr(self.callback, item)
+
+
+class SuccessSpawnedLink(SpawnedLink):
+    """A link for success only."""
+
+    __slots__ = ()
+
+    def __call__(self, source):
+        if source.successful():
+            return super().__call__(source)
+        return None
+
+
+class FailureSpawnedLink(SpawnedLink):
+    """A link for failure only."""
+
+    __slots__ = ()
+
+    def __call__(self, source):
+        if not source.successful():
+            return super().__call__(source)
+        return None
+
+
+# ---- where it was spawned --------------------------------------------------
+
+
+class _SpawnCode:
+    """What a stack shows of a code object."""
+
+    __slots__ = ('co_filename', 'co_name', 'co_qualname')
+
+    def __init__(self, code):
+        self.co_filename = code.co_filename
+        self.co_name = code.co_name
+        self.co_qualname = getattr(code, 'co_qualname', code.co_name)
+
+    def co_positions(self):
+        """Lines are known, columns are not."""
+        return iter(())
+
+
+class _SpawnFrame:
+    """Looks enough like a frame to be printed as one."""
+
+    __slots__ = ('f_code', 'f_lineno', 'f_back')
+
+    f_globals = {}
+    f_locals = {}
+    f_lasti = -1
+
+    def __init__(self, code, line, back):
+        self.f_code = _SpawnCode(code)
+        self.f_lineno = line
+        self.f_back = back
+
+
+def _capture_stack(limit):
+    """(code, line, code, line, ...) of the innermost `limit` callers."""
+    try:
+        frame = sys_getframe().f_back
+    except ValueError:
+        return None
+    captured = []
+    while frame is not None and limit > 0:
+        limit -= 1
+        captured += frame.f_code, frame.f_lineno
+        frame = frame.f_back
+    return captured
+
+
+def _frames(captured):
+    frame = None
+    for index in range(len(captured or ()) - 2, -1, -2):
+        frame = _SpawnFrame(captured[index], captured[index + 1], frame)
+    return frame
+
+
+# ---- start states ----------------------------------------------------------
+
+
+class _StartState:
+    """Stands for a start event that has been used up."""
+
+    __slots__ = ('name',)
+    pending = False
+
+    def __init__(self, name):
+        self.name = name
+
+    def stop(self):
+        """There is nothing to stop."""
+
+    close = stop
+
+    def __repr__(self):
+        return '<start event: %s>' % self.name
+
+
+_STARTED = _StartState('completed')
+_CANCELLED = _StartState('cancelled')
+_SUCCESS = (None, None, None)
+
+_spawn_callbacks = None
+
+
+def _call_spawn_callbacks(gr):
+    for callback in _spawn_callbacks:
+        callback(gr)
+
+
+class Greenlet(greenlet):
+    """A light-weight cooperatively scheduled task.
+
+    ``Greenlet(run, *args, **kwargs)`` makes one, ``start()`` has it run when
+    the caller gives up; ``Greenlet.spawn`` does both.  Subclasses may
+    override ``_run``, which is called with the arguments.
+
+    Raises TypeError when `run` is not callable.
+    """
+
+    __slots__ = (
+        'value', 'args', 'kwargs', 'spawning_greenlet', 'spawn_tree_locals',
+        '_spawning_stack', '_function', '_links', '_exc_info', '_notifier',
+        '_start_event', '_formatted_info', '_name',
+    )
+
+    #: How many callers are kept of where it was spawned.
+    spawning_stack_limit = 10
+
+    # The hub looks for it on whoever gives up; subclasses may define it.
+    switch_out = None
+
+    def __init__(self, run=None, *args, **kwargs):
+        greenlet.__init__(self, None, get_hub())
+        self._function = run
+        if run is not None:
+            if not callable(run):
+                raise TypeError(
+                    "The run argument or self._run must be callable")
+        elif not callable(self._run):
+            raise TypeError("The run argument or self._run must be callable")
+        self.args = args
+        self.kwargs = kwargs
+        self.value = None
+        self._exc_info = self._notifier = self._start_event = None
+        self._formatted_info = self._name = None
+        self._links = []
+        if GEVENT_CONFIG.track_greenlet_tree:
+            spawner = getcurrent()
+            self.spawning_greenlet = wref(spawner)
+            try:
+                tree = spawner.spawn_tree_locals
+            except AttributeError:
+                tree = None
+            if tree is None:
+                # The root greenlet's children each begin a tree.
+                tree = {}
+                if spawner.parent is not None:
+                    spawner.spawn_tree_locals = tree
+            self.spawn_tree_locals = tree
+            self._spawning_stack = _capture_stack(self.spawning_stack_limit)
+        else:
+            self.spawning_greenlet = self.spawn_tree_locals = None
+            self._spawning_stack = None
+
+    @property
+    def spawning_stack(self):
+        """Where it was spawned: something like a frame, or None."""
+        return _frames(self._spawning_stack)
+
+    @spawning_stack.setter
+    def spawning_stack(self, value):
+        self._spawning_stack = value
+
+    # ---- names -----------------------------------------------------------
+
+    @property
+    def minimal_ident(self):
+        """A small number, unique among the living greenlets of the hub."""
+        return self.parent.ident_registry.get_ident(self)
+
+    @property
+    def name(self):
+        """A name for humans; ``Greenlet-N`` unless assigned."""
+        if self._name is None:
+            self._name = '%s-%d' % (type(self).__name__, self.minimal_ident)
+        return self._name
+
+    @name.setter
+    def name(self, value):
+        self._name = value
+
+    @property
+    def loop(self):
+        """The loop of the hub it runs in; None when its parent is no hub."""
+        return getattr(self.parent, 'loop', None)
+
+    def _format_info(self):
+        info = self._formatted_info
+        if info is None:
+            info = self._formatted_info = self._describe_call()
+        return info
+
+    def _describe_call(self):
+        function = self._function
+        if function is None:
+            function = self._run
+            if (getattr(function, '__func__', None) is _default_run
+                    and type(self).run is Greenlet.run):
+                return ''
+        parts = [repr(arg)[:50] for arg in self.args]
+        parts += ['%s=%s' % (key, repr(value)[:50])
+                  for key, value in self.kwargs.items()]
+        call = '(%s)' % ', '.join(parts) if parts else ''
+        return ': ' + _function_name(function) + call
+
+    def __repr__(self):
+        name = type(self).__name__
+        if self._name is not None:
+            name += ' "%s"' % (self._name,)
+        try:
+            info = self._format_info()
+        except AttributeError:  # not completely made
+            info = ''
+        return '<%s at %s%s>' % (name, hex(id(self)), info)
+
+    # ---- states ----------------------------------------------------------
+
+    def __bool__(self):
+        return self._start_event is not None and self._exc_info is None
+
+    @property
+    def started(self):
+        """Whether it has been started and has not ended."""
+        return bool(self)
+
+    @property
+    def dead(self):
+        """Whether it has ended, or was killed before it ran."""
+        if _greenlet_is_dead(self):
+            return True
+        event = self._start_event
+        if event is _STARTED or event is None or event.pending:
+            return False
+        if event is _CANCELLED:
+            return not _is_active(self)
+        # The start has been taken: it runs, or somebody ended it unseen.
+        return False
+
+    def ready(self):
+        """Whether it has ended; a true or false value."""
+        return self._exc_info is not None or self.dead
+
+    def successful(self):
+        """Whether it has ended without an error; a true or false value.
+
+        Being killed by GreenletExit is a success.
+        """
+        exc_info = self._exc_info
+        return exc_info is not None and exc_info[1] is None
+
+    @property
+    def exception(self):
+        """The error it ended with, or None."""
+        exc_info = self._exc_info
+        return exc_info[1] if exc_info is not None else None
+
+    @property
+    def exc_info(self):
+        """The error it ended with as a tuple, or () when there is none."""
+        exc_info = self._exc_info
+        if exc_info is None or exc_info[1] is None:
+            return ()
+        return (exc_info[0], exc_info[1], load_traceback(exc_info[2]))
+
+    # ---- starting --------------------------------------------------------
+
+    def start(self):
+        """Have it run when the caller gives up; once."""
+        if self._start_event is None:
+            self._start_event = _run_switch(self.parent.loop, self)
+            if _spawn_callbacks:
+                _call_spawn_callbacks(self)
+
+    def start_later(self, seconds):
+        """Have it run in `seconds`."""
+        if self._start_event is None:
+            timer = self.parent.loop.timer(seconds)
+            self._start_event = timer
+            if _spawn_callbacks:
+                _call_spawn_callbacks(self)
+            timer.start(self.switch)
+
+    @staticmethod
+    def add_spawn_callback(callback):
+        """Call ``callback(greenlet)`` for each greenlet that is started."""
+        global _spawn_callbacks
+        _spawn_callbacks = (_spawn_callbacks or []) + [callback]
+
+    @staticmethod
+    def remove_spawn_callback(callback):
+        """Undo :meth:`add_spawn_callback`."""
+        global _spawn_callbacks
+        left = [item for item in _spawn_callbacks or () if item != callback]
+        _spawn_callbacks = left or None
+
+    @classmethod
+    def spawn(cls, *args, **kwargs):
+        """Make one and start it."""
+        g = cls(*args, **kwargs)
+        g.start()
+        return g
+
+    @classmethod
+    def spawn_later(cls, seconds, *args, **kwargs):
+        """Make one and start it in `seconds`.
+
+        Raises TypeError when there is nothing callable to run.
+        """
+        if cls is Greenlet and not args:
+            raise TypeError("spawn_later() needs something to run")
+        g = cls(*args, **kwargs)
+        g.start_later(seconds)
+        return g
+
+    # ---- running ---------------------------------------------------------
+
+    def run(self):
+        """Call ``_run`` with the arguments and report how that ended."""
+        event = self._start_event
+        self._start_event = _STARTED
+        if event is not None and event is not _STARTED:
+            event.stop()
+            event.close()
+        try:
+            try:
+                function = self._function
+                if function is None:
+                    function = self._run
+                result = function(*self.args, **self.kwargs)
+            except:  # pylint:disable=bare-except
+                self._report_error(sys.exc_info())
+            else:
+                self._report_result(result)
+        finally:
+            self._free()
+
+    def _run(self, *args, **kwargs):
+        """Override in subclasses; the default calls what was passed."""
+        if self._function is not None:
+            return self._function(*args, **kwargs)
+        return None
+
+    def _free(self):
+        """Drop what only a run needs."""
+        self._format_info()
+        self._function = None
+        self.args = ()
+        self.kwargs = {}
+        if '_run' in self.__dict__:
+            del self.__dict__['_run']
+
+    def _report_result(self, result):
+        self._exc_info = _SUCCESS
+        self.value = result
+        if self._links:
+            self._schedule_links()
+
+    def _report_error(self, exc_info):
+        if isinstance(exc_info[1], GreenletExit):
+            self._report_result(exc_info[1])
+            return
+        try:
+            copy = dump_traceback(exc_info[2])
+        except:  # pylint:disable=bare-except
+            copy = None  # out of stack or memory: the error itself remains
+        self._exc_info = exc_info[0], exc_info[1], copy
+        if self._links:
+            self._schedule_links()
+        try:
+            self.parent.handle_error(self, *exc_info)
+        finally:
+            del exc_info
+
+    # ---- being ended -----------------------------------------------------
+
+    def _cancel_start(self):
+        event = self._start_event
+        if event is None:
+            self._start_event = _CANCELLED
+        elif event is not _STARTED and event is not _CANCELLED:
+            event.stop()
+            event.close()
+            self._start_event = _CANCELLED
+
+    def _never_ran(self):
+        return (self._exc_info is None and not _is_active(self)
+                and not _greenlet_is_dead(self))
+
+    def _end_before_start(self, *args):
+        """Report the end of one that will never run."""
+        self._cancel_start()
+        if self._exc_info is not None:
+            return
+        if not args or args == (None,):
+            args = (GreenletExit,)
+        error = args[1] if len(args) > 1 and args[1] is not None else args[0]
+        try:
+            if isinstance(error, type):
+                error = error()
+            if isinstance(error, BaseException):
+                kind = type(error)
+            else:
+                kind, error = TypeError, TypeError(
+                    'exceptions must be classes, or instances, not %r'
+                    % (error,))
+            self._report_error((kind, error, args[2] if len(args) > 2
+                                else None))
+        finally:
+            self._free()
+
+    def throw(self, *args):
+        """Raise in it at once, as ``greenlet.throw``.
+
+        One that has not run yet ends; its links are told.
+        """
+        if self._never_ran():
+            self._end_before_start(*args)
+            # Whatever the greenlet machinery holds for the start goes too.
+            return
+        self._cancel_unused_start()
+        if not self.dead:
+            greenlet.throw(self, *args)
+
+    def _cancel_unused_start(self):
+        event = self._start_event
+        if event is not None and event is not _STARTED:
+            self._cancel_start()
+
+    def _maybe_kill_before_started(self, exception):
+        """End it, if it has not run; whether it has ended."""
+        if self._never_ran():
+            if isinstance(exception, tuple):
+                self._end_before_start(*exception)
+            else:
+                self._end_before_start(exception)
+        return self.dead
+
+    def kill(self, exception=GreenletExit, block=True, timeout=None):
+        """Raise `exception` in it, from the hub.
+
+        One that has not run never does.  With `block`, wait until it has
+        ended, or `timeout` seconds.  `exception` is a class, an instance or
+        a tuple as for throw.  Never raises, but for killing oneself.
+        """
+        if self._maybe_kill_before_started(exception):
+            return
+        if self is getcurrent():
+            greenlet.throw(self, *_as_throw_args(exception))
+            return
+        thrown = _Wait(self) if block else None
+        self.parent.loop.run_callback(_kill, self, exception, thrown)
+        if block:
+            thrown.park()
+            self.join(timeout)
+
+    # ---- results ---------------------------------------------------------
+
+    def get(self, block=True, timeout=None):
+        """Its value, or raise its error, waiting for its end.
+
+        Raises Timeout after `timeout` seconds, or at once when it has not
+        ended and `block` is false.
+        """
+        if not self.ready():
+            if not block:
+                raise Timeout()
+            if not self._wait_for_end(timeout):
+                self._timed_out(timeout)
+        if self._exc_info is None:
+            raise Timeout()
+        if self._exc_info[1] is None:
+            return self.value
+        self._raise_exception()
+        return None
+
+    def _timed_out(self, timeout):
+        raise Timeout(timeout)
+
+    def join(self, timeout=None):
+        """Wait for its end, or `timeout` seconds."""
+        if not self.ready():
+            self._wait_for_end(timeout)
+
+    def _wait_for_end(self, timeout):
+        wait = _Wait(self)
+        self._links.append(wait)
+        try:
+            return wait.park(timeout)
+        finally:
+            if not wait.woken:
+                self._remove_link(wait)
+
+    def _raise_exception(self):
+        kind, error, copy = self._exc_info
+        if error.__traceback__ is None:
+            error = error.with_traceback(load_traceback(copy))
+        raise error.with_traceback(load_traceback(copy))
+
+    # ---- links -----------------------------------------------------------
+
+    def has_links(self):
+        """How many links it has."""
+        return len(self._links)
+
+    def rawlink(self, callback):
+        """Call ``callback(self)`` in the hub at its end.
+
+        Nothing may block there; prefer :meth:`link`.  Raises TypeError when
+        `callback` is not callable.
+        """
+        if not callable(callback):
+            raise TypeError('Expected callable: %r' % (callback,))
+        self._links.append(callback)
+        if self.ready():
+            self._schedule_links()
+
+    def link(self, callback, SpawnedLink=SpawnedLink):
+        """Call ``callback(self)`` in a greenlet of its own at the end."""
+        self.rawlink(SpawnedLink(callback))
+
+    def unlink(self, callback):
+        """Undo one :meth:`link` or :meth:`rawlink`."""
+        self._remove_link(callback)
+
+    def _remove_link(self, callback):
+        try:
+            self._links.remove(callback)
+        except ValueError:
+            pass
+
+    def unlink_all(self):
+        """Undo all links."""
+        del self._links[:]
+
+    def link_value(self, callback, SpawnedLink=SuccessSpawnedLink):
+        """As :meth:`link`, for success only."""
+        self.link(callback, SpawnedLink=SpawnedLink)
+
+    def link_exception(self, callback, SpawnedLink=FailureSpawnedLink):
+        """As :meth:`link`, for failure only."""
+        self.link(callback, SpawnedLink=SpawnedLink)
+
+    def _schedule_links(self):
+        if self._notifier:
+            return
+        links = self._links
+        if len(links) == 1 and type(links[0]) is _Wait:
+            # The usual case, one join: no need to go through the hub.
+            links.pop().wake()
+            return
+        self._notifier = self.parent.loop.run_callback(self._notify_links)
+
+    def _notify_links(self):
+        # Links may remove later ones, so the list is looked at anew.
+        while self._links:
+            link = self._links.pop(0)
+            try:
+                link(self)
+            except:  # pylint:disable=bare-except
+                self.parent.handle_error((link, self), *sys.exc_info())
+        self._notifier = None
+
+    # ---- as a context manager --------------------------------------------
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, t, v, tb):
+        try:
+            if t is not None:
+                self.kill()
+            else:
+                self.join()
+        finally:
+            if self.ready() and t is None:
+                self.get()
+
+
+_default_run = Greenlet._run
+
+
+def _is_active(g):
+    """Whether it has begun to run and has not ended."""
+    return greenlet.__bool__(g)
+
+
+def _function_name(function):
+    """How a repr shows a function: its name, and whose method it is."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = getattr(function, '__name__', None)
+    if name is None:
+        return repr(function)
+    owner = getattr(function, '__self__', None)
+    if owner is None or isinstance(owner, type(sys)):
+        return repr(function) if name == '<lambda>' else name
+    return '<bound method %s.%s of %r>' % (
+        type(owner).__name__, name, owner)
+
+
+def _as_throw_args(exception):
+    return exception if isinstance(exception, tuple) else (exception,)
+
+
+def _throw_into(g, exception):
+    """In the hub: raise in `g`, reporting what comes back from it."""
+    try:
+        g.throw(*_as_throw_args(exception))
+    except:  # pylint:disable=bare-except
+        hub = getattr(g, 'parent', None)
+        handle = getattr(hub, 'handle_error', None) or get_hub().handle_error
+        handle(g, *sys.exc_info())
+
+
+def _kill(g, exception, waiter):
+    _throw_into(g, exception)
+    if waiter is not None:
+        waiter.wake()
+
+
+def joinall(greenlets, timeout=None, raise_error=False, count=None):
+    """Wait for all `greenlets`, or `count` of them, or `timeout` seconds.
+
+    Returns those that have ended.  With `raise_error`, raises the first
+    error one of them ended with.
+    """
+    if not raise_error:
+        return wait(greenlets, timeout=timeout, count=count)
+    done = []
+    for g in iwait(greenlets, timeout=timeout, count=count):
+        if getattr(g, 'exception', None) is not None:
+            if hasattr(g, '_raise_exception'):
+                g._raise_exception()
+            raise g.exception
+        done.append(g)
+    return done
+
+
+def _throw_into_all(greenlets, exception, waiter):
+    for g in greenlets:
+        if not g.dead:
+            _throw_into(g, exception)
+    if waiter is not None:
+        waiter.wake([g for g in greenlets if not g.dead])
+
+
+def killall(greenlets, exception=GreenletExit, block=True, timeout=None):
+    """Raise `exception` in all `greenlets`, raw ones too.
+
+    Those that have not run never do.  With `block`, wait until all have
+    ended; raises Timeout after `timeout` seconds.
+    """
+    greenlets = [g for g in greenlets if not _ended_unstarted(g, exception)]
+    if not greenlets:
+        return
+    loop = get_hub().loop
+    if not block:
+        loop.run_callback(_throw_into_all, greenlets, exception, None)
+        return
+    thrown = _Wait(greenlets)
+    loop.run_callback(_throw_into_all, greenlets, exception, thrown)
+    with Timeout.start_new(timeout):
+        thrown.park()
+        alive = thrown.value
+        if alive:
+            joinall([g for g in alive if hasattr(g, 'rawlink')])
+            while any(not g.dead for g in alive):
+                _engine.pause()  # raw ones can only be looked at
+
+
+def _ended_unstarted(g, exception):
+    if isinstance(g, Greenlet):
+        return g._maybe_kill_before_started(exception)
+    return g.dead

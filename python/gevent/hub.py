@@ -1,0 +1,542 @@
+"""The hub: the greenlet of a thread in which its event loop runs."""
+import sys
+import traceback
+# Taken before anything can be patched.
+from _thread import get_ident as _native_ident
+
+import greenlet as _greenlet
+from greenlet import GreenletExit, getcurrent
+from greenlet import greenlet as RawGreenletBase
+
+from gevent import _hub_local
+from gevent._config import config as GEVENT_CONFIG
+from gevent._greenlet_primitives import TrackedRawGreenlet
+from gevent._hub_local import (
+    _take_loop, get_hub, get_hub_class, get_hub_if_exists, get_hub_noargs,
+    get_loop, set_default_hub_class, set_hub, set_loop,
+)
+from gevent._hub_primitives import (
+    WaitOperationsGreenlet, iwait_on_objects, wait_on_objects,
+)
+from gevent._ident import IdentRegistry
+from gevent._util import gmctime, readproperty
+from gevent._waiter import MultipleWaiter, Waiter
+from gevent.exceptions import (
+    BlockingSwitchOutError, ConcurrentObjectUseError, HubDestroyed,
+    InvalidSwitchError, InvalidThreadUseError, LoopExit,
+)
+from libgcore import _engine
+
+__all__ = [
+    'getcurrent',
+    'GreenletExit',
+    'spawn_raw',
+    'sleep',
+    'kill',
+    'signal',
+    'reinit',
+    'get_hub',
+    'Hub',
+    'Waiter',
+]
+
+_get_hub = get_hub_if_exists
+MAIN_THREAD_IDENT = None  # set below
+iwait = iwait_on_objects
+wait = wait_on_objects
+
+
+class RawGreenlet(TrackedRawGreenlet):
+    """A greenlet that was spawned raw: no value, no links."""
+
+    def __init__(self, function, hub, args, kwargs):
+        super().__init__(_call(function, args, kwargs) if args or kwargs
+                         else function, hub)
+
+    @property
+    def loop(self):
+        """The loop of the hub it runs in."""
+        return self.parent.loop
+
+
+def _call(function, args, kwargs):
+    return lambda: function(*args, **kwargs)
+
+
+def spawn_raw(function, *args, **kwargs):
+    """Run ``function(*args, **kwargs)`` in a greenlet as plain as can be.
+
+    The greenlet has no value, links or ``join``; its errors go to the hub.
+    Raises TypeError when `function` is not callable.
+    """
+    if not callable(function):
+        raise TypeError("function must be callable")
+    hub = get_hub_noargs()
+    raw = RawGreenlet(function, hub, args, kwargs)
+    _engine.run_switch(hub.loop, raw)
+    return raw
+
+
+def sleep(seconds=0, ref=True):
+    """Let others run, for at least `seconds`.
+
+    With 0 (or less) what is queued already runs before the caller goes on.
+    `ref` says whether the loop stays alive for the sake of this sleep alone.
+    """
+    if seconds <= 0:
+        _engine.pause()
+    else:
+        _engine.sleep(seconds, ref)
+
+
+def idle(priority=0):
+    """Wait until the loop has nothing to do of `priority` or above."""
+    hub = get_hub_noargs()
+    with hub.loop.idle() as watcher:
+        if priority:
+            watcher.priority = priority
+        hub.wait(watcher)
+
+
+def kill(greenlet, exception=GreenletExit):
+    """Throw `exception` into `greenlet`, without waiting for its end.
+
+    Works on raw greenlets too.  One that is dead is left alone; one that has
+    not been started never runs.
+    """
+    if greenlet.dead:
+        return
+    kill_ = getattr(greenlet, 'kill', None)
+    if kill_ is not None:
+        kill_(exception=exception, block=False)
+    else:
+        get_hub_noargs().loop.run_callback(greenlet.throw, exception)
+
+
+class signal:
+    """Call ``handler(*args, **kwargs)`` in a new greenlet on a signal.
+
+    Replaces the signal's C-level handler until ``cancel()``; does not keep
+    the loop alive.  Raises TypeError when `handler` is not callable.
+    """
+
+    greenlet_class = None
+
+    def __init__(self, signalnum, handler, *args, **kwargs):
+        if not callable(handler):
+            raise TypeError("signal handler must be callable.")
+        self.hub = get_hub_noargs()
+        self.watcher = self.hub.loop.signal(signalnum, ref=False)
+        self.handler = handler
+        self.args = args
+        self.kwargs = kwargs
+        if self.greenlet_class is None:
+            from gevent.greenlet import Greenlet
+            type(self).greenlet_class = Greenlet
+            self.greenlet_class = Greenlet
+        self.watcher.start(self._start)
+
+    ref = property(
+        lambda self: self.watcher.ref,
+        lambda self, value: setattr(self.watcher, 'ref', value),
+        doc="Whether the loop stays alive for this handler.")
+
+    def cancel(self):
+        """Stop handling the signal."""
+        if self.watcher is not None:
+            self.watcher.stop()
+            self.watcher.close()
+        self.watcher = None
+        self.handler = None
+        self.args = self.kwargs = None
+        self.hub = None
+
+    def _start(self):
+        greenlet = self.greenlet_class(self.handle)
+        greenlet.switch()
+
+    def handle(self):
+        """Call the handler."""
+        try:
+            self.handler(*self.args, **self.kwargs)
+        except:  # pylint:disable=bare-except
+            self.hub.handle_error(None, *sys.exc_info())
+
+
+def reinit(hub=None):
+    """Make the hub work in a child process after a fork that gevent did not
+    make itself.
+
+    Tells the loop, the thread pool, the resolver and the monitoring thread.
+    Does not switch.
+    """
+    hub = _get_hub() if hub is None else hub
+    if hub is None:
+        return
+    hub.loop.reinit()
+    for part in (hub._threadpool, hub._resolver,
+                 hub.periodic_monitoring_thread):
+        on_fork = getattr(part, '_on_fork', None)
+        if on_fork is not None:
+            on_fork()
+
+
+class Hub(WaitOperationsGreenlet):
+    """The greenlet in which the event loop of a thread runs.
+
+    Made on first use, one a thread; greenlets give up to it by
+    ``hub.switch()``.
+    """
+
+    #: Errors of these types are thrown into the main greenlet.
+    SYSTEM_ERROR = (KeyboardInterrupt, SystemExit, SystemError)
+
+    #: Errors of these types are not reported.
+    NOT_ERROR = (GreenletExit, SystemExit)
+
+    #: How many threads the hub's pool has at most.
+    threadpool_size = 10
+
+    #: The monitoring thread, while there is one.
+    periodic_monitoring_thread = None
+
+    #: The native ident of the thread.
+    thread_ident = None
+
+    #: A name, shown in the repr.
+    name = ''
+
+    greenlet_tree_is_ignored = True
+    loop = None
+    _threadpool = None
+    _resolver = None
+
+    def __init__(self, loop=None, default=None):
+        RawGreenletBase.__init__(self, None, None)
+        self.thread_ident = _native_ident()
+        if hasattr(loop, 'run'):
+            if default is not None:
+                raise TypeError("Unexpected argument: default")
+            self.loop = loop
+        else:
+            self.loop = _take_loop() or self._make_loop(loop, default)
+        self.loop.error_handler = self
+        self.loop.hub = self
+        self.minimal_ident = hub_ident_registry.get_ident(self)
+
+    def _make_loop(self, flags, default):
+        if default is None:
+            default = self.thread_ident == MAIN_THREAD_IDENT
+        if flags is None:
+            flags = self.backend
+        loop_class = self.loop_class
+        if default and hasattr(loop_class, '_default_instance'):
+            return loop_class._default_instance(flags)
+        return loop_class(flags=flags, default=default)
+
+    @readproperty
+    def ident_registry(self):
+        """Gives this hub's greenlets their small numbers."""
+        registry = self.__dict__['ident_registry'] = IdentRegistry()
+        return registry
+
+    @property
+    def loop_class(self):
+        """The class of loops hubs run on (``config.loop``)."""
+        return GEVENT_CONFIG.loop
+
+    @property
+    def backend(self):
+        """The backend asked for (``config.libev_backend``)."""
+        return GEVENT_CONFIG.libev_backend
+
+    @property
+    def main_hub(self):
+        """Whether this is the hub of the main thread."""
+        return self.thread_ident == MAIN_THREAD_IDENT
+
+    def __repr__(self):
+        info = 'destroyed' if self.loop is None else self.loop._format()
+        result = '<%s %r at 0x%x %s' % (
+            type(self).__name__, self.name, id(self), info)
+        if self._resolver is not None:
+            result += ' resolver=%r' % (self._resolver,)
+        if self._threadpool is not None:
+            result += ' threadpool=%r' % (self._threadpool,)
+        return result + ' thread_ident=%s>' % (hex(self.thread_ident),)
+
+    # ---- errors ----------------------------------------------------------
+
+    @readproperty
+    def exception_stream(self):
+        """Where errors are printed; None for nowhere."""
+        stderr = sys.stderr
+        return getattr(stderr, 'io', stderr)
+
+    @readproperty
+    def format_context(self):
+        """How the context of an error is shown (``config.format_context``)."""
+        return GEVENT_CONFIG.format_context
+
+    def handle_error(self, context, type, value, tb):
+        """Called with each error nobody caught.
+
+        `context` is what failed: a greenlet, a callback, a watcher, or None
+        for the loop itself.  Prints the error, and throws system errors into
+        the main greenlet.
+        """
+        if isinstance(value, str):
+            value = type(value)
+        if not issubclass(type, self.NOT_ERROR):
+            self.print_exception(context, type, value, tb)
+        if context is None or issubclass(type, self.SYSTEM_ERROR):
+            self.handle_system_error(type, value, tb)
+
+    def handle_system_error(self, type, value, tb=None):
+        """Throw an error into the main greenlet."""
+        current = getcurrent()
+        if current is self or current is self.parent or self.loop is None:
+            self.parent.throw(type, value, tb)
+            return
+        # From elsewhere: whoever raised it goes on later.
+        resume = None
+        try:
+            resume = self.loop.run_callback(current.switch)
+        except:  # pylint:disable=bare-except
+            traceback.print_exc()
+        try:
+            self.parent.throw(type, value, tb)
+        finally:
+            if resume is not None:
+                resume.stop()
+
+    def print_exception(self, context, t, v, tb):
+        """Print an error and what it happened in."""
+        stream = self.exception_stream
+        if not stream:
+            return
+        if t is None:
+            # Some exceptions come without a type at exit.
+            v_lines = ['%s\n' % (v,)]
+        else:
+            v_lines = traceback.format_exception(t, v, tb)
+        for line in v_lines:
+            stream.write(line)
+        if context is not None:
+            if not isinstance(context, str):
+                try:
+                    context = self.format_context(context)
+                except:  # pylint:disable=bare-except
+                    traceback.print_exc(file=stream)
+                    context = repr(context)
+            stream.write('%sZ %s failed with %s\n\n' % (
+                gmctime(), context, getattr(t, '__name__', 'exception')))
+        flush = getattr(stream, 'flush', None)
+        if flush is not None:
+            flush()
+
+    # ---- running ---------------------------------------------------------
+
+    def run(self):
+        """Run the loop, again and again; what a hub does as a greenlet.
+
+        When the loop has nothing left to wait for, raises LoopExit in the
+        thread's root greenlet.
+        """
+        assert self is getcurrent(), 'Do not call Hub.run() directly'
+        self.start_periodic_monitoring_thread()
+        while True:
+            loop = self.loop
+            if loop is None:
+                return
+            loop.error_handler = self
+            loop.hub = self
+            try:
+                loop.run()
+            except HubDestroyed:
+                raise
+            except BaseException:  # a signal handler between two steps
+                self.handle_error(None, *sys.exc_info())
+                continue
+            debug = self._describe_waits()
+            self.parent.throw(LoopExit(
+                'This operation would block forever', self, debug))
+
+    def _describe_waits(self):
+        describe = getattr(self.loop, 'waits', None)
+        if describe is None:
+            return []
+        lines = []
+        for parked in describe():
+            subject = parked.subject
+            lines.append('%s waits%s' % (
+                _describe(parked.greenlet),
+                ' for %s' % _describe(subject) if subject is not None else ''))
+        if lines:
+            lines.append(
+                'nothing in this thread can wake them: every timer, '
+                'descriptor and other watcher that keeps the loop alive has '
+                'gone (objects of other threads do not)')
+        return lines
+
+    def start_periodic_monitoring_thread(self):
+        """Start the monitoring thread if the configuration asks for one and
+        there is none yet; return it or None."""
+        if (self.periodic_monitoring_thread is None
+                and GEVENT_CONFIG.monitor_thread):
+            from gevent._monitor import PeriodicMonitoringThread
+            from gevent.events import (
+                PeriodicMonitorThreadStartedEvent, notify_and_call_entry_points,
+            )
+            self.periodic_monitoring_thread = PeriodicMonitoringThread(self)
+            if self.main_hub:
+                self.periodic_monitoring_thread.install_monitor_memory_usage()
+            notify_and_call_entry_points(PeriodicMonitorThreadStartedEvent(
+                self.periodic_monitoring_thread))
+        return self.periodic_monitoring_thread
+
+    def join(self, timeout=None):
+        """Wait until nothing is left to run.
+
+        Returns True then, False after `timeout` seconds.  Called in the hub
+        itself: RuntimeError.
+        """
+        assert getcurrent() is self.parent, (
+            "only possible from the MAIN greenlet")
+        if self.dead:
+            return True
+        waiter = Waiter(self)
+        timer = None
+        if timeout is not None:
+            timer = self.loop.timer(timeout, ref=False)
+            timer.start(waiter.switch, None)
+        try:
+            try:
+                waiter.get()
+            except LoopExit:
+                return True
+        finally:
+            if timer is not None:
+                timer.stop()
+                timer.close()
+        return False
+
+    def destroy(self, destroy_loop=None):
+        """End the hub, its threads and, with `destroy_loop`, its loop.
+
+        By default a default loop stays for the next hub.  May be called from
+        another thread once this one has ended.
+        """
+        if self.periodic_monitoring_thread is not None:
+            self.periodic_monitoring_thread.kill()
+            self.periodic_monitoring_thread = None
+        if self._resolver is not None:
+            self._resolver.close()
+            self._resolver = None
+        if self._threadpool is not None:
+            self._threadpool.kill()
+            self._threadpool = None
+        if destroy_loop is None:
+            destroy_loop = not self.loop.default
+        # End the greenlet, so that its stack and frames go.
+        if self and not self.dead:
+            try:
+                self.throw(HubDestroyed(destroy_loop))
+            except LoopExit:
+                pass
+            except _greenlet.error:
+                # Of another thread, which has ended.
+                pass
+        self.__dict__.pop('ident_registry', None)
+        loop = self.loop
+        if loop is not None:
+            loop.error_handler = None
+            if loop.hub is self:
+                loop.hub = None
+            if destroy_loop:
+                if get_loop() is loop:
+                    set_loop(None)
+                loop.destroy()
+            else:
+                # A default loop waits for the next hub by itself.
+                if not loop.default:
+                    set_loop(loop)
+        self.loop = None
+        if _get_hub() is self:
+            set_hub(None)
+
+    # ---- parts -----------------------------------------------------------
+
+    @property
+    def resolver_class(self):
+        """The class of the resolver (``config.resolver``)."""
+        return GEVENT_CONFIG.resolver
+
+    def _get_resolver(self):
+        if self._resolver is None:
+            self._resolver = self.resolver_class(hub=self)
+        return self._resolver
+
+    def _set_resolver(self, value):
+        self._resolver = value
+
+    def _del_resolver(self):
+        self._resolver = None
+
+    resolver = property(_get_resolver, _set_resolver, _del_resolver,
+                        """Resolves names for this hub's sockets.""")
+
+    @property
+    def threadpool_class(self):
+        """The class of the thread pool (``config.threadpool``)."""
+        return GEVENT_CONFIG.threadpool
+
+    def _get_threadpool(self):
+        if self._threadpool is None:
+            self._threadpool = self.threadpool_class(
+                self.threadpool_size, hub=self,
+                idle_task_timeout=GEVENT_CONFIG.threadpool_idle_task_timeout)
+        return self._threadpool
+
+    def _set_threadpool(self, value):
+        self._threadpool = value
+
+    def _del_threadpool(self):
+        self._threadpool = None
+
+    threadpool = property(_get_threadpool, _set_threadpool, _del_threadpool,
+                          """A pool of native threads.""")
+
+
+def _describe(obj):
+    try:
+        return repr(obj)
+    except Exception:  # pylint:disable=broad-except
+        return object.__repr__(obj)
+
+
+class linkproxy:
+    """Calls a link's callback with another object than its source."""
+
+    __slots__ = ['callback', 'obj']
+
+    def __init__(self, callback, obj):
+        self.callback = callback
+        self.obj = obj
+
+    def __call__(self, *args):
+        callback, self.callback = self.callback, None
+        obj, self.obj = self.obj, None
+        callback(obj)
+
+
+hub_ident_registry = IdentRegistry()
+MAIN_THREAD_IDENT = _native_ident()
+set_default_hub_class(Hub)
+_engine.configure(_hub_local._make_hub, {
+    'BlockingSwitchOutError': BlockingSwitchOutError,
+    'ConcurrentObjectUseError': ConcurrentObjectUseError,
+    'InvalidSwitchError': InvalidSwitchError,
+    'HubDestroyed': HubDestroyed,
+    'InvalidThreadUseError': InvalidThreadUseError,
+})

@@ -1,0 +1,3 @@
+"""The loop, under the module names that programs and freezers know."""
+
+__all__ = []
