@@ -25,7 +25,7 @@ from outcomes import Comparison, Run, read_record
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-EXTRAS = ("dnspython", "idna", "psutil", "requests", "objgraph")
+BUILD = Path(os.environ.get("GCORE_BUILD", ROOT / "build")) / "upstream"
 PROCESSES = 2
 TIME_LIMIT = 240  # seconds a file may take
 # What upstream's own runner sets for each file.
@@ -101,12 +101,11 @@ class Side:
             key: value for key, value in os.environ.items()
             if not key.startswith(("GEVENT", "PYTHON"))}
         self.environment.update(ENVIRONMENT)
-        path = [HERE / "shim", build / extras_name(python)]
+        path = [HERE / "shim"]
         if keep_path and os.environ.get("PYTHONPATH"):
             path.append(os.environ["PYTHONPATH"])
-        for key in ("PURE_PYTHON", "GCORE_PURE"):
-            if not keep_path:
-                self.environment.pop(key, None)
+        if not keep_path:
+            self.environment.pop("PURE_PYTHON", None)
         self.environment["PYTHONPATH"] = os.pathsep.join(map(str, path))
         self.environment["UPSTREAM_TEST_PACKAGES"] = str(packages)
 
@@ -180,24 +179,6 @@ def upstream_python(python):
     return output_of(tool, "pinned", "--python", version).splitlines()[-1]
 
 
-def extras_name(python):
-    return "extras-" + output_of(
-        python, "-c", "import sys; print(sys.implementation.cache_tag)")
-
-
-def install_extras(python, build):
-    """Install what upstream's tests use when it is there, for both sides."""
-    target = build / extras_name(python)
-    if target.exists():
-        return
-    unfinished = target.with_suffix(".new")
-    print(f"installing {', '.join(EXTRAS)} for the tests", flush=True)
-    shutil.rmtree(unfinished, ignore_errors=True)
-    output_of(python, "-m", "pip", "install", "--quiet",
-              "--disable-pip-version-check", "--target", unfinished, *EXTRAS)
-    unfinished.rename(target)
-
-
 def copy_test_packages(python, build):
     """Copy upstream's test packages out of its environment; return where."""
     home, version = output_of(
@@ -267,7 +248,6 @@ def main(options):
     build.mkdir(parents=True, exist_ok=True)
     baseline = options.upstream_python or upstream_python(options.python)
     packages = copy_test_packages(baseline, build)
-    install_extras(baseline, build)
     upstream = Side("upstream", baseline, packages, build, keep_path=False)
     ours = Side("ours", options.python, packages, build, keep_path=True)
     runner = Runner(ours, upstream, options.time_limit)
@@ -321,9 +301,9 @@ def parse_arguments():
     parser.add_argument("--upstream-python", metavar="PYTHON",
                         help="the interpreter that has the upstream release")
     parser.add_argument("--build", type=Path,
-                        default=ROOT / "build" / "upstream",
+                        default=BUILD,
                         help="folder for all that is made "
-                             "(default: build/upstream)")
+                             "(default: %(default)s)")
     parser.add_argument("--time-limit", type=float, default=TIME_LIMIT,
                         metavar="S", help="seconds a file may take "
                                           "(default: %(default)s)")
