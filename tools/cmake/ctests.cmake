@@ -40,6 +40,14 @@ if(GCORE_TESTS)
             ENVIRONMENT "CMOCKA_TEST_ABORT=0")
     endforeach()
 
+    # The examples must at least compile.
+    file(GLOB examples CONFIGURE_DEPENDS
+         ${CMAKE_CURRENT_SOURCE_DIR}/libgcore/examples/*.c)
+    foreach(source ${examples})
+        get_filename_component(name ${source} NAME_WE)
+        gcore_add_program(example-${name} ${source})
+    endforeach()
+
     if(TARGET gcore)
         add_test(NAME symbols
             COMMAND ${CMAKE_COMMAND}
