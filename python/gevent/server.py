@@ -1,0 +1,163 @@
+"""TCP (and TLS, and Unix) stream servers, and UDP servers."""
+
+from __future__ import annotations
+
+import socket as __socket__
+import sys
+
+from gevent.baseserver import BaseServer
+from gevent.lock import Semaphore
+from gevent.socket import socket as _GeventSocket
+
+__all__ = ["StreamServer", "DatagramServer"]
+
+# Elsewhere SO_REUSEADDR means that another process may steal the port.
+DEFAULT_REUSE_ADDR = None if sys.platform == "win32" else 1
+
+_DATAGRAM_SIZE = 8192
+
+
+class StreamServer(BaseServer):
+    """Accepts connections and calls `handle(socket, address)` for each.
+
+    The socket is closed when the handler returns. *backlog* is for `listen`,
+    and not allowed with a socket as *listener*. Any other keyword turns TLS
+    on: *ssl_context* and arguments of `SSLContext.wrap_socket`, or those of
+    `gevent.ssl.wrap_socket`.
+    """
+
+    #: Connections that may wait to be accepted.
+    backlog = 128
+
+    reuse_addr = DEFAULT_REUSE_ADDR
+
+    def __init__(self, listener, handle=None, backlog=None, spawn="default",
+                 **ssl_args):
+        super().__init__(listener, handle=handle, spawn=spawn)
+        try:
+            self._set_ssl(ssl_args)
+            if backlog is not None:
+                if hasattr(self, "socket"):
+                    raise TypeError("backlog must be None when a socket "
+                                    "instance is passed")
+                self.backlog = backlog
+        except BaseException:
+            self.close()
+            raise
+
+    def _set_ssl(self, ssl_args):
+        self.ssl_args = None
+        if not ssl_args:
+            return
+        ssl_args.setdefault("server_side", True)
+        if "ssl_context" in ssl_args:
+            self.wrap_socket = ssl_args.pop("ssl_context").wrap_socket
+        else:
+            from gevent.ssl import wrap_socket
+            self.wrap_socket = wrap_socket
+        self.ssl_args = ssl_args
+
+    @property
+    def ssl_enabled(self) -> bool:
+        """True if the server speaks TLS."""
+        return self.ssl_args is not None
+
+    def set_listener(self, listener):
+        """Use the socket or the address *listener*."""
+        super().set_listener(listener)
+        if isinstance(self.__dict__.get("socket"), __socket__.SocketType):
+            self.socket.setblocking(False)
+
+    def init_socket(self):
+        """Bind and listen, if need be."""
+        if not hasattr(self, "socket"):
+            self.socket = self.get_listener(
+                self.address, self.backlog, self.family)
+            self.address = self.socket.getsockname()
+        self._handle = (self.wrap_socket_and_handle if self.ssl_args
+                        else self.handle)
+
+    @classmethod
+    def get_listener(cls, address, backlog=None, family=None):
+        """A socket that listens on *address*."""
+        if backlog is None:
+            backlog = cls.backlog
+        sock = _bound(address, family, __socket__.SOCK_STREAM, cls.reuse_addr)
+        try:
+            sock.listen(backlog)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def do_read(self):
+        """Accept: `(socket, address)`, or None."""
+        sock = self.socket
+        try:
+            fd, address = getattr(sock, "_sock", sock)._accept()
+        except BlockingIOError:  # another process took it
+            return None
+        return (_GeventSocket(sock.family, sock.type, sock.proto, fileno=fd),
+                address)
+
+    def do_close(self, sock, *args):
+        """Close the connection."""
+        sock.close()
+
+    def wrap_socket_and_handle(self, client_socket, address):
+        """Perform the TLS handshake, then call the handler."""
+        with self.wrap_socket(client_socket, **self.ssl_args) as ssl_socket:
+            return self.handle(ssl_socket, address)
+
+
+class DatagramServer(BaseServer):
+    """Receives datagrams and calls `handle(data, address)` for each."""
+
+    reuse_addr = DEFAULT_REUSE_ADDR
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._writelock = Semaphore()
+
+    def init_socket(self):
+        """Bind, if need be."""
+        if not hasattr(self, "socket"):
+            self.socket = self.get_listener(self.address, self.family)
+            self.address = self.socket.getsockname()
+        self._socket = getattr(self.socket, "_sock", self.socket)
+
+    @classmethod
+    def get_listener(cls, address, family=None):
+        """A datagram socket bound to *address*."""
+        return _bound(address, family, __socket__.SOCK_DGRAM, cls.reuse_addr)
+
+    def do_read(self):
+        """Receive: `(data, address)`, or None."""
+        try:
+            return self._socket.recvfrom(_DATAGRAM_SIZE)
+        except BlockingIOError:
+            return None
+
+    def sendto(self, *args):
+        """As `socket.sendto`, one greenlet at a time."""
+        with self._writelock:
+            return self.socket.sendto(*args)
+
+
+def _bound(address, family, kind, reuse_addr):
+    sock = _GeventSocket(
+        family=__socket__.AF_INET if family is None else family, type=kind)
+    try:
+        if reuse_addr is not None:
+            sock.setsockopt(__socket__.SOL_SOCKET, __socket__.SO_REUSEADDR,
+                            reuse_addr)
+        sock.bind(address)
+    except OSError as ex:
+        sock.close()
+        if ex.strerror:
+            ex.strerror += f": {address!r}"
+        raise
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,776 @@
+"""Child processes that do not block the other greenlets.
+
+`Popen` is the standard library's with three things changed: the pipes are
+`FileObject` s, the end of the child is told by a watcher of the hub, and
+`communicate` gives each pipe to a greenlet, which goes on when its caller
+gives up, so that nothing the child wrote is lost. It works in every thread
+that has a hub, and leaves SIGCHLD to the program.
+
+A *preexec_fn* is run by a fork made in Python, so that what it raises
+arrives here as it was; all other children start through the C code of the
+standard library.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import signal
+import subprocess as __subprocess__
+import sys
+import traceback
+from subprocess import (
+    DEVNULL,
+    PIPE,
+    STDOUT,
+    CalledProcessError,
+    SubprocessError,
+    TimeoutExpired,
+    getoutput,
+    getstatusoutput,
+    list2cmdline,
+)
+from time import monotonic
+
+from greenlet import getcurrent
+
+from gevent._config import config
+from gevent._hub_local import get_hub_if_exists
+from gevent._hub_primitives import wait_read
+from gevent._util import _NONE
+from gevent.event import AsyncResult
+from gevent.fileobject import FileObject
+from gevent.greenlet import Greenlet, joinall, killall
+from gevent.hub import get_hub, sleep
+from gevent.monkey import get_original
+
+__implements__ = [
+    "Popen",
+    "call",
+    "check_call",
+    "check_output",
+    "run",
+    "CompletedProcess",
+    "_use_posix_spawn",
+    "_USE_POSIX_SPAWN",
+]
+
+__imports__ = [
+    "PIPE",
+    "STDOUT",
+    "CalledProcessError",
+    "DEVNULL",
+    "getstatusoutput",
+    "getoutput",
+    "SubprocessError",
+    "TimeoutExpired",
+]
+
+__extra__ = [
+    "list2cmdline",
+    "_subprocess",
+    "_winapi",
+]
+
+__all__ = __implements__ + __imports__
+
+mswindows = False
+_subprocess = getattr(__subprocess__, "_subprocess", _NONE)
+_winapi = getattr(__subprocess__, "_winapi", _NONE)
+_posixsubprocess = getattr(__subprocess__, "_posixsubprocess", None)
+_fork_exec = getattr(__subprocess__, "_fork_exec", None)
+_set_inheritable = os.set_inheritable
+os_close = get_original("os", "close")
+fork = get_original("os", "fork")
+
+# What close_fds means unless it is given.
+_PLATFORM_DEFAULT_CLOSE_FDS = object()
+
+# Under patching os.posix_spawn watches its children, as Popen does itself.
+_USE_POSIX_SPAWN = False
+
+try:
+    MAXFD = os.sysconf("SC_OPEN_MAX")
+except (AttributeError, ValueError, OSError):
+    MAXFD = 256
+
+_READ_SIZE = 1 << 16  # what a pipe holds
+_ERROR_SIZE = 1 << 20  # the most that is read of a child's error
+
+
+def _use_posix_spawn():
+    """False: `Popen` does not need `os.posix_spawn`."""
+    return False
+
+
+def _gevent_did_monkey_patch(*_args, **_kwargs):
+    """Go back to forking where multiprocessing no longer does by default.
+
+    Its other ways to start a process bypass everything that is patched.
+    """
+    if sys.platform == "darwin" or sys.version_info >= (3, 14):
+        import multiprocessing
+        multiprocessing.set_start_method("fork", force=True)
+
+
+def call(*popenargs, **kwargs):
+    """Run a command, wait for it, and return its exit code.
+
+    Takes the arguments of `Popen` and *timeout* (seconds): the child is
+    killed and `TimeoutExpired` raised when it runs longer.
+    """
+    timeout = kwargs.pop("timeout", None)
+    with Popen(*popenargs, **kwargs) as process:
+        try:
+            return process.wait(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+
+
+def check_call(*popenargs, **kwargs):
+    """As `call`; raises `CalledProcessError` unless the code is 0."""
+    retcode = call(*popenargs, **kwargs)
+    if retcode:
+        cmd = kwargs.get("args")
+        raise CalledProcessError(
+            retcode, popenargs[0] if cmd is None else cmd)
+    return 0
+
+
+def check_output(*popenargs, **kwargs):
+    """Run a command and return what it wrote to its standard output.
+
+    Takes the arguments of `run` but *stdout* and *check*. Raises
+    `CalledProcessError` (with `output`) unless the exit code is 0.
+    """
+    for name in ("stdout", "check"):
+        if name in kwargs:
+            raise ValueError(
+                f"{name} argument not allowed, it will be overridden.")
+    if "input" in kwargs and kwargs["input"] is None:
+        # Without it the child would share the caller's standard input.
+        text = (kwargs.get("universal_newlines") or kwargs.get("text")
+                or kwargs.get("encoding") or kwargs.get("errors"))
+        kwargs["input"] = "" if text else b""
+    return run(*popenargs, stdout=PIPE, check=True, **kwargs).stdout
+
+
+class CompletedProcess(__subprocess__.CompletedProcess):
+    """What `run` returns: `args`, `returncode`, `stdout`, `stderr`."""
+
+
+def run(*popenargs, **kwargs):
+    """Run a command and return a `CompletedProcess`.
+
+    Takes the arguments of `Popen` and:
+
+    *input*: bytes or text for the child's standard input.
+    *capture_output*: pipe `stdout` and `stderr`.
+    *timeout*: seconds, then the child is killed and `TimeoutExpired` raised
+    with what was read so far.
+    *check*: raise `CalledProcessError` unless the exit code is 0.
+    """
+    input = kwargs.pop("input", None)
+    capture_output = kwargs.pop("capture_output", False)
+    timeout = kwargs.pop("timeout", None)
+    check = kwargs.pop("check", False)
+    if input is not None:
+        if kwargs.get("stdin") is not None:
+            raise ValueError("stdin and input arguments may not both be used.")
+        kwargs["stdin"] = PIPE
+    if capture_output:
+        if (kwargs.get("stdout") is not None
+                or kwargs.get("stderr") is not None):
+            raise ValueError("stdout and stderr arguments may not be used "
+                             "with capture_output.")
+        kwargs["stdout"] = kwargs["stderr"] = PIPE
+    with Popen(*popenargs, **kwargs) as process:
+        try:
+            stdout, stderr = process.communicate(input, timeout=timeout)
+        except TimeoutExpired:
+            process.kill()
+            # Only for the child: a grandchild may hold the pipes open.
+            process.wait()
+            raise
+        except BaseException:
+            process.kill()
+            raise
+        retcode = process.poll()
+        if check and retcode:
+            raise CalledProcessError(retcode, process.args,
+                                     output=stdout, stderr=stderr)
+    return CompletedProcess(process.args, retcode, stdout, stderr)
+
+
+class Popen(__subprocess__.Popen):
+    """A child process; see `subprocess.Popen`.
+
+    `result` is an `AsyncResult` of its exit code. *threadpool* is kept as an
+    attribute.
+    """
+
+    threadpool = None
+    _communicating_greenlets = None
+
+    def __init__(self, args,
+                 bufsize=-1, executable=None,
+                 stdin=None, stdout=None, stderr=None,
+                 preexec_fn=None, close_fds=_PLATFORM_DEFAULT_CLOSE_FDS,
+                 shell=False, cwd=None, env=None, universal_newlines=None,
+                 startupinfo=None, creationflags=0,
+                 restore_signals=True, start_new_session=False,
+                 pass_fds=(),
+                 encoding=None, errors=None, text=None,
+                 group=None, extra_groups=None, user=None,
+                 umask=-1, pipesize=-1, process_group=None,
+                 threadpool=None):
+        if threadpool is not None:
+            self.threadpool = threadpool
+        self.result = AsyncResult()
+        self._bufsize = -1 if bufsize is None else bufsize
+        if close_fds is _PLATFORM_DEFAULT_CLOSE_FDS:
+            close_fds = True
+        newer = {}
+        if process_group is not None or sys.version_info >= (3, 11):
+            newer["process_group"] = process_group
+        super().__init__(
+            args, bufsize, executable, stdin, stdout, stderr,
+            preexec_fn, close_fds, shell, cwd, env, universal_newlines,
+            startupinfo, creationflags, restore_signals, start_new_session,
+            pass_fds, user=user, group=group, extra_groups=extra_groups,
+            encoding=encoding, errors=errors, text=text, umask=umask,
+            pipesize=pipesize, **newer)
+
+    def __del__(self):
+        # The watcher holds this object until the child has ended and is
+        # reaped: there is no zombie to warn of, as there is in the standard
+        # library.
+        pass
+
+    def __repr__(self):
+        return (f"<{type(self).__name__} at 0x{id(self):x} pid={self.pid!r} "
+                f"returncode={self.returncode!r}>")
+
+    # Starting
+
+    def _get_handles(self, stdin, stdout, stderr):
+        (p2cread, p2cwrite,
+         c2pread, c2pwrite,
+         errread, errwrite) = super()._get_handles(stdin, stdout, stderr)
+        for fd in (p2cread, c2pwrite, errwrite):
+            _make_blocking(fd)
+        self._parent_ends = p2cwrite, c2pread, errread
+        # Without an end of ours the caller opens no file for it.
+        return p2cread, -1, -1, c2pwrite, -1, errwrite
+
+    def _execute_child(self, args, executable, preexec_fn, close_fds,
+                       pass_fds, cwd, env, startupinfo, creationflags, shell,
+                       p2cread, p2cwrite, c2pread, c2pwrite,
+                       errread, errwrite, *rest):
+        p2cwrite, c2pread, errread = self._parent_ends
+        self._open_pipes()
+        start = (super()._execute_child if preexec_fn is None
+                 else self._fork_child)
+        start(args, executable, preexec_fn, close_fds, pass_fds, cwd, env,
+              startupinfo, creationflags, shell, p2cread, p2cwrite,
+              c2pread, c2pwrite, errread, errwrite, *rest)
+        if self.returncode is None:
+            self._watch()
+
+    def _open_pipes(self):
+        ends = dict(zip(("stdin", "stdout", "stderr"), self._parent_ends))
+        try:
+            for name in list(ends):
+                if ends[name] != -1:
+                    setattr(self, name, self._open_pipe(name, ends[name]))
+                del ends[name]
+        except BaseException:
+            for fd in ends.values():
+                if fd != -1:
+                    os_close(fd)
+            raise
+
+    def _open_pipe(self, name, fd):
+        mode = "w" if name == "stdin" else "r"
+        if self.text_mode:
+            return FileObject(fd, mode, self._bufsize,
+                              encoding=self.encoding, errors=self.errors)
+        return FileObject(fd, mode + "b", self._bufsize)
+
+    def _watch(self):
+        """Have `_on_child` called when the child has ended."""
+        loop = get_hub().loop
+        if config.disable_watch_children:
+            watcher = loop.child(self.pid)
+            watcher.start(self._on_child, watcher)
+        else:
+            from gevent.os import fork_and_watch
+            fork_and_watch(self._on_child, loop, True, lambda: self.pid)
+
+    def _on_child(self, watcher):
+        watcher.close()
+        if self.returncode is None:
+            self.returncode = os.waitstatus_to_exitcode(watcher.rstatus)
+        self.result.set(self.returncode)
+
+    def pipe_cloexec(self):
+        """A pipe whose ends children do not inherit: `(read, write)`."""
+        return os.pipe()
+
+    # Starting with a preexec_fn
+
+    def _fork_child(self, args, executable, preexec_fn, close_fds, pass_fds,
+                    cwd, env, startupinfo, creationflags, shell,
+                    p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite,
+                    restore_signals, *rest):
+        args = _argument_list(args, shell, executable)
+        if executable is None:
+            executable = args[0]
+        sys.audit("subprocess.Popen", executable, args, cwd, env)
+        error_read, error_write = _high_pipe()
+        try:
+            try:
+                self.pid = fork()
+                if not self.pid:
+                    self._be_child(
+                        args, executable, preexec_fn, close_fds, pass_fds,
+                        cwd, env, p2cread, c2pwrite, errwrite, error_write,
+                        restore_signals, rest)
+                self._child_created = True
+            finally:
+                os_close(error_write)
+            self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite,
+                                 errread, errwrite)
+            failure = _read_error(error_read)
+        finally:
+            os_close(error_read)
+        if failure:
+            os.waitpid(self.pid, 0)
+            raise _unpickled(failure, cwd, executable)
+
+    def _be_child(self, args, executable, preexec_fn, close_fds, pass_fds,
+                  cwd, env, p2cread, c2pwrite, errwrite, error_write,
+                  restore_signals, rest):
+        """In the child: become *executable*, or tell why not and exit."""
+        failed = None
+        try:
+            _take_stdio(p2cread, c2pwrite, errwrite)
+            if cwd is not None:
+                failed = "chdir"
+                os.chdir(cwd)
+                failed = None
+            _take_identity(restore_signals, *rest)
+            preexec_fn()
+            keep = sorted({error_write, *map(int, pass_fds)})
+            if close_fds:
+                self._close_fds(keep, error_write)
+            failed = "exec"
+            if env is None:
+                os.execvp(executable, args)
+            else:
+                os.execvpe(executable, args, env)
+        except BaseException as ex:
+            try:
+                _write_all(error_write, _pickled(ex, failed))
+            except BaseException:
+                pass
+        finally:
+            os._exit(255)
+
+    @classmethod
+    def _close_fds(cls, keep, errpipe_write):
+        """Close all descriptors above 2 but those in *keep* (sorted)."""
+        for path in ("/proc/self/fd", "/dev/fd"):
+            if os.path.isdir(path):
+                return cls._close_fds_from_path(path, keep, errpipe_write)
+        return cls._close_fds_brute_force(keep, errpipe_write)
+
+    @classmethod
+    def _close_fds_from_path(cls, path, keep, errpipe_write):
+        try:
+            fds = [int(name) for name in os.listdir(path)]
+        except (ValueError, OSError):
+            return cls._close_fds_brute_force(keep, errpipe_write)
+        _pass_on(keep, errpipe_write)
+        for fd in fds:
+            if fd > 2 and fd not in keep:
+                _close_quietly(fd)
+
+    @staticmethod
+    def _close_fds_brute_force(keep, errpipe_write):
+        keep = sorted(fd for fd in keep if fd > 2)
+        _pass_on(keep, errpipe_write)
+        start = 3
+        if keep:
+            os.closerange(start, keep[0])
+            for fd in range(keep[0], keep[-1]):
+                if fd not in keep:
+                    _close_quietly(fd)
+            start = keep[-1] + 1
+        os.closerange(start, MAXFD)
+
+    # Waiting
+
+    def rawlink(self, callback):
+        """Have `callback(self)` called in the hub once the child ended."""
+        self.result.rawlink(_Link(callback, self))
+
+    def unlink(self, callback):
+        """Undo `rawlink`."""
+        self.result.unlink(_Link(callback, self))
+
+    def wait(self, timeout=None, _raise_exc=True):
+        """Wait for the child to end, for *timeout* seconds at most.
+
+        Returns its exit code (`-N`: killed by signal N). Raises
+        `TimeoutExpired`; without *_raise_exc* returns None instead.
+        """
+        try:
+            return super().wait(timeout)
+        except TimeoutExpired:
+            if _raise_exc:
+                raise
+            return self.returncode
+
+    def _wait(self, timeout):
+        if self.returncode is None:
+            if timeout is not None and timeout <= 0:
+                self.poll()
+            else:
+                self.result.wait(timeout)
+            if self.returncode is None and timeout is not None:
+                raise TimeoutExpired(self.args, timeout)
+        return self.returncode
+
+    def _internal_poll(self, _deadstate=None, **_kwargs):
+        # Looks, and leaves the reaping to the watcher.
+        if self.returncode is not None:
+            return self.returncode
+        try:
+            info = os.waitid(os.P_PID, self.pid,
+                             os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            # Reaped: the watcher's callback is on its way.
+            if getcurrent() is not get_hub_if_exists():
+                sleep(0)
+            return self.returncode
+        if info is not None and self.returncode is None:
+            self.returncode = (info.si_status
+                               if info.si_code == os.CLD_EXITED
+                               else -info.si_status)
+        return self.returncode
+
+    def __exit__(self, t, v, tb):
+        if self._communicating_greenlets is not None:
+            # They hold the locks of the files that are to be closed.
+            killall(list(self._communicating_greenlets))
+        super().__exit__(t, v, tb)
+
+    # Communicating
+
+    def communicate(self, input=None, timeout=None):
+        """Send *input*, read both outputs to the end, wait for the child.
+
+        Returns `(stdout, stderr)`, None for what is not a pipe. Raises
+        `TimeoutExpired`, with what was read so far, after *timeout* seconds;
+        another call goes on where this one stopped and loses nothing. The
+        same holds for a `gevent.Timeout`.
+        """
+        greenlets = self._communicating_greenlets
+        if greenlets is None:
+            greenlets = self._communicating_greenlets = _Communication(
+                self, input)
+        elif input:
+            raise ValueError("Cannot send input after starting communication")
+        self._communication_started = True
+        end = None if timeout is None else monotonic() + timeout
+        try:
+            self._join(greenlets, end, timeout)
+        except KeyboardInterrupt:
+            # The child got the signal too: give it a moment.
+            seconds = self._sigint_wait_secs
+            if end is not None:
+                seconds = min(seconds, end - monotonic())
+            self._sigint_wait_secs = 0
+            self.wait(seconds, _raise_exc=False)
+            raise
+        return greenlets.outputs()
+
+    def _join(self, greenlets, end, timeout):
+        joinall(list(greenlets),
+                timeout=None if end is None else max(0, end - monotonic()))
+        if greenlets.ready():
+            greenlets.raise_error()
+            left = None if end is None else max(0, end - monotonic())
+            self.wait(left, _raise_exc=False)
+        if self.returncode is None or not greenlets.ready():
+            stdout, stderr = greenlets.partial_outputs()
+            raise TimeoutExpired(self.args, timeout, stdout, stderr)
+
+
+class _Link:
+    """A callback for the child in place of its `AsyncResult`."""
+
+    __slots__ = ("callback", "popen")
+
+    def __init__(self, callback, popen):
+        self.callback = callback
+        self.popen = popen
+
+    def __call__(self, _result):
+        self.callback(self.popen)
+
+    def __eq__(self, other):
+        return (isinstance(other, _Link) and self.popen is other.popen
+                and self.callback == other.callback)
+
+    def __hash__(self):
+        return hash(self.callback)
+
+
+class _PipeGreenlet(Greenlet):
+    """Serves one pipe; keeps an error for whoever communicates."""
+
+    error = None
+
+    def __init__(self, pipe):
+        super().__init__()
+        self.pipe = pipe
+
+    def _run(self):
+        try:
+            self._serve()
+        except Exception as ex:
+            self.error = ex
+
+
+class _Writer(_PipeGreenlet):
+    """Writes the input and closes the pipe."""
+
+    def __init__(self, pipe, input):
+        super().__init__(pipe)
+        self._input = input
+
+    def _serve(self):
+        # A child need not read its input.
+        try:
+            if self._input:
+                self.pipe.write(self._input)
+        except BrokenPipeError:
+            pass
+        finally:
+            self._input = None
+            try:
+                self.pipe.close()
+            except OSError as ex:
+                if ex.errno not in (errno.EPIPE, errno.EINVAL):
+                    raise
+
+
+class _Reader(_PipeGreenlet):
+    """Reads a pipe to its end and closes it."""
+
+    def __init__(self, pipe, text):
+        super().__init__(pipe)
+        self._text = text
+        self._chunks = []
+
+    def _serve(self):
+        try:
+            # Whatever else has read from the pipe left a part of what it
+            # got in the file object: so read through that, in pieces.
+            read = self.pipe.readline if self._text else self._read_some
+            while chunk := read():
+                self._chunks.append(chunk)
+        finally:
+            self.pipe.close()
+
+    def _read_some(self):
+        read = getattr(self.pipe, "read1", self.pipe.read)
+        return read(_READ_SIZE)
+
+    def output(self):
+        """All that was read."""
+        return ("" if self._text else b"").join(self._chunks)
+
+    def partial(self):
+        """What was read so far, always as bytes; None for nothing."""
+        if not self._chunks:
+            return None
+        output = self.output()
+        if not self._text:
+            return output
+        return output.encode(self.pipe.encoding, self.pipe.errors)
+
+
+class _Communication:
+    """The greenlets that serve the pipes of one child."""
+
+    def __init__(self, popen, input):
+        text = bool(popen.text_mode)
+        self.writer = popen.stdin and _Writer(popen.stdin, input)
+        self.stdout = popen.stdout and _Reader(popen.stdout, text)
+        self.stderr = popen.stderr and _Reader(popen.stderr, text)
+        for greenlet in self:
+            greenlet.start()
+
+    def __iter__(self):
+        return iter([greenlet for greenlet in
+                     (self.writer, self.stdout, self.stderr)
+                     if greenlet is not None])
+
+    def ready(self):
+        """True when all pipes are done with."""
+        return all(greenlet.ready() for greenlet in self)
+
+    def raise_error(self):
+        """Raise what went wrong, if anything did."""
+        for greenlet in self:
+            if greenlet.error is not None:
+                raise greenlet.error
+
+    def outputs(self):
+        """`(stdout, stderr)`."""
+        return (self.stdout and self.stdout.output(),
+                self.stderr and self.stderr.output())
+
+    def partial_outputs(self):
+        """`(stdout, stderr)` so far, as bytes."""
+        return (self.stdout and self.stdout.partial(),
+                self.stderr and self.stderr.partial())
+
+
+# Helpers of the fork in Python; those after it run in the child.
+
+def _make_blocking(fd):
+    # The child expects a blocking descriptor; one that comes from a file
+    # object of ours is not.
+    if fd != -1 and not os.get_blocking(fd):
+        os.set_blocking(fd, True)
+
+
+def _argument_list(args, shell, executable):
+    if isinstance(args, (str, bytes)):
+        args = [args]
+    elif isinstance(args, os.PathLike):
+        if shell:
+            raise TypeError(
+                "path-like args is not allowed when shell is true")
+        args = [args]
+    else:
+        args = list(args)
+    if shell:
+        args = [executable or "/bin/sh", "-c", *args]
+    return args
+
+
+def _high_pipe():
+    """A pipe; its write end stays clear of the standard descriptors."""
+    read, write = os.pipe()
+    low = []
+    while write < 3:
+        low.append(write)
+        write = os.dup(write)
+    for fd in low:
+        os_close(fd)
+    return read, write
+
+
+def _read_error(fd):
+    """What the child wrote before it exited; nothing if it is running."""
+    os.set_blocking(fd, False)
+    data = b""
+    while len(data) < _ERROR_SIZE:
+        try:
+            part = os.read(fd, _READ_SIZE)
+        except BlockingIOError:
+            wait_read(fd)
+            continue
+        if not part:
+            break
+        data += part
+    return data
+
+
+def _unpickled(data, cwd, executable):
+    """The exception of the child, with the file name that it is about."""
+    try:
+        ex, failed = pickle.loads(data)
+    except Exception:
+        return SubprocessError(f"Bad exception data from child: {data!r}")
+    if isinstance(ex, OSError) and ex.errno and failed:
+        ex.filename = cwd if failed == "chdir" else executable
+    return ex
+
+
+def _pickled(ex, failed):
+    ex.child_traceback = "".join(
+        traceback.format_exception(type(ex), ex, ex.__traceback__))
+    try:
+        data = pickle.dumps((ex, failed))
+        pickle.loads(data)
+    except Exception:
+        substitute = SubprocessError(f"Exception in the child: {ex!r}")
+        substitute.child_traceback = ex.child_traceback
+        data = pickle.dumps((substitute, failed))
+    return data
+
+
+def _write_all(fd, data):
+    while data:
+        data = data[os.write(fd, data):]
+
+
+def _take_stdio(p2cread, c2pwrite, errwrite):
+    # First get out of the way of the numbers that are written to.
+    if c2pwrite == 0:
+        c2pwrite = os.dup(c2pwrite)
+    while errwrite in (0, 1):
+        errwrite = os.dup(errwrite)
+    for source, target in ((p2cread, 0), (c2pwrite, 1), (errwrite, 2)):
+        if source == target:
+            _set_inheritable(source, True)
+        elif source != -1:
+            os.dup2(source, target)
+
+
+def _take_identity(restore_signals, *rest):
+    """Apply what the child is to be, in the order of the C code."""
+    if sys.version_info >= (3, 11):
+        gid, gids, uid, umask, new_session, process_group = rest
+    else:
+        (gid, gids, uid, umask, new_session), process_group = rest, -1
+    if umask >= 0:
+        os.umask(umask)
+    if restore_signals:
+        set_handler = get_original("signal", "signal")
+        for name in ("SIGPIPE", "SIGXFZ", "SIGXFSZ"):
+            if hasattr(signal, name):
+                set_handler(getattr(signal, name), signal.SIG_DFL)
+    if new_session:
+        os.setsid()
+    if process_group >= 0:
+        os.setpgid(0, process_group)
+    if gids is not None:
+        os.setgroups(gids)
+    if gid is not None:
+        os.setregid(gid, gid)
+    if uid is not None:
+        os.setreuid(uid, uid)
+
+
+def _pass_on(keep, errpipe_write):
+    for fd in keep:
+        if fd != errpipe_write:
+            _set_inheritable(fd, True)
+
+
+def _close_quietly(fd):
+    try:
+        os_close(fd)
+    except OSError:
+        pass
+
+
