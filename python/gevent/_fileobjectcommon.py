@@ -163,7 +163,8 @@ class OpenDescriptor:
 
         A buffer keeps account of partial writes; nothing else does.
         """
-        return self.atomic_write or not self.is_buffered()
+        return self.fileio_mode != "r" and (
+            self.atomic_write or not self.is_buffered())
 
     def buffer_size_for_stream(self, stream) -> int:
         """Bytes of buffer for the raw file *stream*."""
@@ -197,11 +198,9 @@ class OpenDescriptor:
         """The file-like object that was handed in, at the right layer."""
         fobj = self.fobj
         if isinstance(fobj, io.TextIOBase) and not self.text:
-            fobj = getattr(fobj, "buffer", None)
-            if fobj is None:
-                raise ValueError(
-                    "Unable to perform binary IO on top of text IO stream")
-        if self.closefd or fobj is self.fobj and self._fits(fobj):
+            raise ValueError(
+                "Unable to perform binary IO on top of text IO stream")
+        if self.closefd or self._fits(fobj):
             return fobj
         return _Borrowed(fobj)
 

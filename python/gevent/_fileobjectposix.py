@@ -54,6 +54,7 @@ class GreenFileDescriptorIO(FileIO):
     _hub = None
     _keep_alive = None
     _close_kept = False
+    _closing = False
 
     def __init__(self, file, mode="r", closefd=True, open_mode=None):
         super().__init__(file, mode, closefd)
@@ -78,6 +79,10 @@ class GreenFileDescriptorIO(FileIO):
     @property
     def mode(self):
         return self._open_mode
+
+    @property
+    def closed(self):
+        return self._closing or super().closed
 
     def __repr__(self):
         where = "closed" if self.closed else f"fileno={self.fileno()}"
@@ -186,6 +191,7 @@ class GreenFileDescriptorIO(FileIO):
         """Close; greenlets waiting for this file get `cancel_wait_ex`."""
         if self.closed:
             return
+        self._closing = True
         watchers = self._take_watchers()
         if watchers:
             self._on_own_hub(

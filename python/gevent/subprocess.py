@@ -343,7 +343,11 @@ class Popen(__subprocess__.Popen):
                 os_close(error_write)
             self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite,
                                  errread, errwrite)
-            failure = _read_error(error_read)
+            try:
+                failure = _read_error(error_read)
+            except BaseException:
+                self._watch()
+                raise
         finally:
             os_close(error_read)
         if failure:
@@ -610,16 +614,19 @@ class _Communication:
 
     def __init__(self, popen, input):
         text = bool(popen.text_mode)
-        self.writer = popen.stdin and _Writer(popen.stdin, input)
-        self.stdout = popen.stdout and _Reader(popen.stdout, text)
-        self.stderr = popen.stderr and _Reader(popen.stderr, text)
-        for greenlet in self:
+        self._greenlets = []
+        if popen.stdin is not None:
+            self._greenlets.append(_Writer(popen.stdin, input))
+        self._readers = [
+            None if pipe is None else _Reader(pipe, text)
+            for pipe in (popen.stdout, popen.stderr)]
+        self._greenlets.extend(
+            reader for reader in self._readers if reader is not None)
+        for greenlet in self._greenlets:
             greenlet.start()
 
     def __iter__(self):
-        return iter([greenlet for greenlet in
-                     (self.writer, self.stdout, self.stderr)
-                     if greenlet is not None])
+        return iter(self._greenlets)
 
     def ready(self):
         """True when all pipes are done with."""
@@ -633,13 +640,13 @@ class _Communication:
 
     def outputs(self):
         """`(stdout, stderr)`."""
-        return (self.stdout and self.stdout.output(),
-                self.stderr and self.stderr.output())
+        return tuple(None if reader is None else reader.output()
+                     for reader in self._readers)
 
     def partial_outputs(self):
         """`(stdout, stderr)` so far, as bytes."""
-        return (self.stdout and self.stdout.partial(),
-                self.stderr and self.stderr.partial())
+        return tuple(None if reader is None else reader.partial()
+                     for reader in self._readers)
 
 
 # Helpers of the fork in Python; those after it run in the child.
