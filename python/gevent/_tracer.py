@@ -1,0 +1,155 @@
+"""
+Watching greenlets switch, to find the one that does not give way.
+
+A tracer is a trace function of `greenlet.settrace`, installed by its
+construction. It passes every event on to the function that it replaced.
+"""
+import sys
+import traceback
+from time import perf_counter
+
+from greenlet import getcurrent
+from greenlet import settrace
+
+__all__ = [
+    'GreenletTracer',
+    'HubSwitchTracer',
+    'MaxSwitchTracer',
+]
+
+
+class GreenletTracer:
+    """Counts the switches of the thread in which it was made."""
+
+    def __init__(self):
+        #: The greenlet that runs, or None when that is not known or not of
+        #: interest.
+        self.active_greenlet = None
+        #: Switches since the last `did_block_hub` (int).
+        self.greenlet_switch_counter = 0
+        #: The trace function that this one replaced, or None.
+        self.previous_trace_function = settrace(self)
+
+    def kill(self):
+        """Stop tracing. Not to be called twice."""
+        # Only if nobody has taken our place meanwhile.
+        replaced = settrace(self.previous_trace_function)
+        if replaced is not self:
+            settrace(replaced)
+        self.previous_trace_function = None
+
+    def __call__(self, event, args):
+        self._trace(event, args)
+        if self.previous_trace_function is not None:
+            self.previous_trace_function(event, args)
+
+    def _trace(self, event, args):
+        self.greenlet_switch_counter += 1
+        if event in ('switch', 'throw'):
+            self.active_greenlet = args[1]
+        else:
+            self.active_greenlet = None
+
+    def did_block_hub(self, hub):
+        """Did one greenlet run all the time since the last call?
+
+        :return: False, or the tuple of True and that greenlet.
+        """
+        active = self.active_greenlet
+        switches = self.greenlet_switch_counter
+        self.greenlet_switch_counter = 0
+        if switches or active is None or active is hub:
+            # The hub itself may wait as long as it likes.
+            return False
+        return True, active
+
+    def ignore_current_greenlet_blocking(self):
+        """Do not report the current greenlet, until the next switch."""
+        self.active_greenlet = None
+
+    def monitor_current_greenlet_blocking(self):
+        """Take the current greenlet for the one that runs."""
+        self.active_greenlet = getcurrent()
+
+    def did_block_hub_report(self, hub, active_greenlet, format_kwargs):
+        """What to say when *active_greenlet* has kept *hub* waiting.
+
+        :param dict format_kwargs: arguments for `gevent.util.format_run_info`.
+        :return: list of str.
+        """
+        from gevent._util import gmctime
+        from gevent.util import format_run_info
+        thread_ident = hub.thread_ident
+        report = [
+            '=' * 80,
+            '\n%s : Greenlet %s appears to be blocked' % (
+                gmctime(), active_greenlet),
+            '    Reported by %s' % (self,),
+            'Blocked Stack (for thread id %s):' % (hex(thread_ident),),
+            ''.join(traceback.format_stack(
+                sys._current_frames().get(thread_ident))),
+            'Info:',
+        ]
+        format_kwargs = dict(format_kwargs)
+        format_kwargs.setdefault('current_thread_ident', thread_ident)
+        report.extend(format_run_info(**format_kwargs))
+        return report
+
+
+class _HubTracer(GreenletTracer):
+
+    def __init__(self, hub, max_blocking_time):
+        super().__init__()
+        self.hub = hub
+        #: In seconds (float).
+        self.max_blocking_time = max_blocking_time
+
+    def kill(self):
+        super().kill()
+        self.hub = None
+
+
+class HubSwitchTracer(_HubTracer):
+    """Finds out whether the hub got to run in time."""
+
+    def __init__(self, hub, max_blocking_time):
+        #: When the hub was last switched to (`time.perf_counter`).
+        self.last_entered_hub = 0.0
+        super().__init__(hub, max_blocking_time)
+
+    def _trace(self, event, args):
+        super()._trace(event, args)
+        if self.active_greenlet is self.hub:
+            self.last_entered_hub = perf_counter()
+
+    def did_block_hub(self, hub):
+        if perf_counter() - self.last_entered_hub > self.max_blocking_time:
+            return True, self.active_greenlet
+        return False
+
+
+class MaxSwitchTracer(_HubTracer):
+    """Finds out how long a greenlet ran without a switch."""
+
+    def __init__(self, hub, max_blocking_time):
+        #: The longest time that a greenlet has run (seconds).
+        self.max_blocking = 0.0
+        #: When the last switch was (`time.perf_counter`).
+        self.last_switch = perf_counter()
+        super().__init__(hub, max_blocking_time)
+
+    def _trace(self, event, args):
+        left = self.active_greenlet
+        super()._trace(event, args)
+        now = perf_counter()
+        if left is not None and left is not self.hub:
+            self.max_blocking = max(self.max_blocking, now - self.last_switch)
+        self.last_switch = now
+
+    def did_block_hub(self, hub):
+        if self.max_blocking == 0:
+            # No switch at all.
+            self.max_blocking = perf_counter() - self.last_switch
+        if self.max_blocking > self.max_blocking_time:
+            return True, self.active_greenlet
+        return False

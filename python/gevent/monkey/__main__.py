@@ -1,0 +1,4 @@
+from gevent.monkey._main import main
+
+if __name__ == '__main__':
+    main()
