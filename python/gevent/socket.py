@@ -7,7 +7,7 @@ other greenlets run until they can be done.
 """
 import sys
 
-from gevent import _socketcommon, _stdlib
+from gevent import _socketcommon
 from gevent._socket3 import *  # noqa: F401,F403
 from gevent._socket3 import (
     SocketIO, _closedsocket, _realsocket, _socket, _wrefsocket,
@@ -16,6 +16,7 @@ from gevent._socketcommon import (
     SocketMixin, __dns__, __extensions__, __imports__, __socket__,
     _resolve_addr, cancel_wait_ex, get_hub, timeout_default, wait,
 )
+from gevent._util import copy_globals
 
 _GLOBAL_DEFAULT_TIMEOUT = __socket__._GLOBAL_DEFAULT_TIMEOUT
 
@@ -73,4 +74,4 @@ def _connected(sock, address, timeout, source_address):
 
 
 # What the standard module has beside its __all__ (EWOULDBLOCK, AddressInfo).
-_stdlib.copy_names(__socket__, globals())
+copy_globals(__socket__, globals(), names_to_ignore=set(globals()))

@@ -3,9 +3,11 @@
  * None, and not an exception: greenlets that wait for data meet it on nearly
  * every call, and an exception object costs as much as the system call.
  *
- * Small transfers keep the GIL. Giving it up around a copy of a few kilobytes
- * costs more than the copy, and with a busy native thread in the process it
- * costs a switch interval. Large ones release it.
+ * Small transfers of sockets keep the GIL. Giving it up around a copy of a few
+ * kilobytes costs more than the copy, and with a busy native thread in the
+ * process it costs a switch interval. Large ones release it, and so does what
+ * would block if its descriptor was left in blocking mode: a file or a pipe,
+ * for which there is no MSG_DONTWAIT.
  *
  * Sockets are passed as objects, not as numbers: a number may name another
  * file by the time it is used. What is not a _socket.socket (the stand-in of
@@ -60,6 +62,7 @@ struct transfer {
     ssize_t (*run)(const transfer *);
     int fd;
     int flags;
+    bool may_block;
     void *data;
     size_t size;
 };
@@ -93,7 +96,7 @@ static Py_ssize_t transfer_run(const transfer *t)
         ssize_t n;
         int error;
 
-        if (t->size <= SMALL) {
+        if (t->size <= SMALL && !t->may_block) {
             n = t->run(t);
             error = errno;
         } else {
@@ -246,7 +249,7 @@ static PyObject *call_method(PyObject *const *args, Py_ssize_t nargs,
 static PyObject *sock_recv(PyObject *module, PyObject *const *args,
                            Py_ssize_t nargs)
 {
-    transfer t = {.run = run_recv};
+    transfer t = {.run = run_recv, .may_block = !MSG_DONTWAIT};
 
     (void)module;
     if (check_count("recv", nargs, 2, 3) != 0)
@@ -273,7 +276,7 @@ static int get_writable(PyObject *buffer, Py_buffer *view)
 static PyObject *sock_recv_into(PyObject *module, PyObject *const *args,
                                 Py_ssize_t nargs)
 {
-    transfer t = {.run = run_recv};
+    transfer t = {.run = run_recv, .may_block = !MSG_DONTWAIT};
     PyObject *result = NULL;
     Py_buffer view;
 
@@ -316,7 +319,7 @@ static PyObject *give(transfer *t, PyObject *data)
 static PyObject *sock_send(PyObject *module, PyObject *const *args,
                            Py_ssize_t nargs)
 {
-    transfer t = {.run = run_send};
+    transfer t = {.run = run_send, .may_block = !MSG_DONTWAIT};
 
     (void)module;
     if (check_count("send", nargs, 2, 3) != 0)
@@ -332,7 +335,7 @@ static PyObject *sock_send(PyObject *module, PyObject *const *args,
 static PyObject *fd_read(PyObject *module, PyObject *const *args,
                          Py_ssize_t nargs)
 {
-    transfer t = {.run = run_read};
+    transfer t = {.run = run_read, .may_block = true};
 
     (void)module;
     if (check_count("read", nargs, 2, 2) != 0 ||
@@ -344,7 +347,7 @@ static PyObject *fd_read(PyObject *module, PyObject *const *args,
 static PyObject *fd_write(PyObject *module, PyObject *const *args,
                           Py_ssize_t nargs)
 {
-    transfer t = {.run = run_write};
+    transfer t = {.run = run_write, .may_block = true};
 
     (void)module;
     if (check_count("write", nargs, 2, 2) != 0 || as_int(args[0], &t.fd) != 0)
