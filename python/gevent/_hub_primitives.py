@@ -153,14 +153,7 @@ class _WaitIterator:
             self._timer.close()
             self._timer = None
         objects, self._objects = self._objects, ()
-        for item in objects:
-            unlink = getattr(item, 'unlink', None)
-            if unlink is None:
-                continue
-            try:
-                unlink(self._switch)
-            except:  # pylint:disable=bare-except
-                traceback.print_exc()
+        _unlink_all(objects, self._switch)
 
     def __enter__(self):
         return self
@@ -183,6 +176,24 @@ def iwait_on_objects(objects, timeout=None, count=None):
     return _WaitIterator(list(objects), hub, timeout, count)
 
 
+class Gather:
+    """A link that collects its sources and wakes one wait once there are
+    enough.  Runs no foreign code, so it need not be called in the hub."""
+
+    __slots__ = ('done', '_missing', '_wait')
+
+    def __init__(self, wait, count):
+        self.done = []
+        self._missing = count
+        self._wait = wait
+
+    def __call__(self, source):
+        self.done.append(source)
+        self._missing -= 1
+        if self._missing == 0:
+            self._wait.wake()
+
+
 def wait_on_objects(objects=None, timeout=None, count=None):
     """Wait for `objects`, or `count` of them, or `timeout` seconds.
 
@@ -193,7 +204,33 @@ def wait_on_objects(objects=None, timeout=None, count=None):
     if objects is None:
         hub = get_hub()
         return hub.join(timeout=timeout)
-    return list(iwait_on_objects(objects, timeout, count))
+    objects = list(objects)
+    count = len(objects) if count is None else min(count, len(objects))
+    if count <= 0:
+        return []
+    wait = _engine.Wait(objects)
+    gather = Gather(wait, count)
+    linked = []
+    try:
+        for item in objects:
+            item.rawlink(gather)
+            linked.append(item)
+        wait.park(timeout)
+    finally:
+        if len(gather.done) < len(linked):
+            _unlink_all(linked, gather)
+    return gather.done[:count]
+
+
+def _unlink_all(objects, link):
+    for item in objects:
+        unlink = getattr(item, 'unlink', None)
+        if unlink is None:
+            continue
+        try:
+            unlink(link)
+        except:  # pylint:disable=bare-except
+            traceback.print_exc()
 
 
 _timeout_error = Exception

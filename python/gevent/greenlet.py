@@ -9,7 +9,9 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from gevent._config import config as GEVENT_CONFIG
 from gevent._greenlet_primitives import TrackedRawGreenlet
 from gevent._hub_local import get_hub_noargs as get_hub
-from gevent._hub_primitives import iwait_on_objects, wait_on_objects
+from gevent._hub_primitives import (
+    Gather, iwait_on_objects, wait_on_objects,
+)
 from gevent._tblib import dump_traceback, load_traceback
 from gevent.timeout import Timeout
 from libgcore import _engine
@@ -25,6 +27,8 @@ wait = wait_on_objects
 _greenlet_is_dead = greenlet.dead.__get__
 _Wait = _engine.Wait
 _run_switch = _engine.run_switch
+# Links that run no foreign code.
+_DIRECT_LINKS = frozenset((_Wait, Gather))
 
 
 # ---- links -----------------------------------------------------------------
@@ -620,9 +624,9 @@ class Greenlet(greenlet):
         if self._notifier:
             return
         links = self._links
-        if len(links) == 1 and type(links[0]) is _Wait:
+        if len(links) == 1 and type(links[0]) in _DIRECT_LINKS:
             # The usual case, one join: no need to go through the hub.
-            links.pop().wake()
+            links.pop()(self)
             return
         self._notifier = self.parent.loop.run_callback(self._notify_links)
 
