@@ -35,6 +35,7 @@ typedef struct gcore__ready {
     int64_t (*take)(gcore_hub *hub, struct gcore__ready *ready);
     int priority;
     bool listed;
+    bool kept; /* among hub->kept */
 } gcore__ready;
 
 /* Puts it last among those of its priority. Hub's thread. */
@@ -60,13 +61,14 @@ bool gcore__inbox_empty(gcore_hub *hub);
 void gcore__inbox_take(gcore_hub *hub);
 void gcore__inbox_close(gcore_hub *hub);
 
-/* Reads the wake-up descriptor when it is readable. */
-void gcore__inbox_woken(gcore_hub *hub);
+/* When the wake-up descriptor is readable. */
+void gcore__inbox_woken(gcore_hub *hub, gcore__fd *fd);
 
 /* What can be asked of a hub from outside, `requests`. */
 #define GCORE__WAKE 1u
 #define GCORE__STOP 2u
 #define GCORE__CLOSE 4u
+#define GCORE__LOOK 8u /* only look again at what is left */
 void gcore__hub_request(gcore_hub *hub, unsigned request);
 
 /* timer.c: moments to come, by moment, then by order of start. */
@@ -95,75 +97,9 @@ void gcore__timer_remove(gcore_hub *hub, gcore__timer *timer);
 int64_t gcore__timer_next(gcore_hub *hub);
 void gcore__timer_expire(gcore_hub *hub);
 
-/* watch.c */
-typedef struct gcore__kind {
-    int number;
-    /* Both lists and arms, or undoes it; NULL: only the list. */
-    int (*start)(gcore_watch *watch);
-    void (*stop)(gcore_watch *watch);
-    /* The result when it is handed over; NULL: as completed. */
-    int64_t (*result)(gcore_watch *watch, int64_t result);
-    void (*free)(gcore_watch *watch);
-} gcore__kind;
-
-struct gcore__stat;
-
-struct gcore_watch {
-    gcore__ready ready;
-    gcore__timer timer; /* when due or when to give up */
-    gcore__link link;   /* among the started ones of its kind */
-    const gcore__kind *kind;
-    gcore_hub *hub;
-    atomic_int refs;
-    atomic_bool closed;
-    bool started;
-    bool once;
-    bool keepalive;
-    union {
-        struct {
-            gcore__fd *fd;
-            unsigned events;
-        } io;
-        int64_t repeat;
-        struct {
-            gcore__note note;
-            atomic_bool sent;
-            atomic_bool wanted;
-            /* signal, child */
-            int number;
-            int pidfd;
-            int64_t status;
-            gcore__link peers;
-            _Atomic(struct gcore_watch *) peer;
-        } sent;
-        struct gcore__stat *stat;
-    } as;
-};
-
-/* A watch of `kind`, its hub checked and referenced, room in the heap. */
-int gcore__watch_new(gcore_hub *hub, const gcore__kind *kind,
-                     gcore_watch **out);
-
-/* A started watch has something to tell. */
-void gcore__watch_complete(gcore_watch *watch, int64_t result);
-
-/* A started watch ends with this result, whether or not GCORE_ONCE. */
-void gcore__watch_finish(gcore_watch *watch, int64_t result);
-
-/* async.c: what a watch does that is told from outside the hub's thread. */
-void gcore__sent_init(gcore_watch *watch);
-void gcore__sent_send(gcore_watch *watch);
-
 /* fd.c */
 int gcore__fd_get(gcore_hub *hub, int number, gcore__fd **out);
 void gcore__fd_want(gcore_hub *hub, gcore__fd *fd, unsigned events);
-
-/* hub.c: told when a hub closes; for what pends on it elsewhere. Added and
- * removed on the hub's thread; `closing` may remove its own hook. */
-typedef struct gcore__hook {
-    gcore__link link;
-    void (*closing)(gcore_hub *hub, struct gcore__hook *hook);
-} gcore__hook;
 
 struct gcore_hub {
     atomic_int refs;
@@ -177,7 +113,6 @@ struct gcore_hub {
     atomic_bool signalled; /* one is on its way */
     bool embedded;         /* another loop waits: always asleep */
     atomic_int wakefd;
-    gcore__fd *wake;
 
     gcore__poller poller;
     gcore__fd **fds; /* by number; NULL where there is no record */
@@ -204,6 +139,7 @@ struct gcore_hub {
     int64_t active;               /* started watches with keepalive */
     atomic_int_least64_t retains; /* from any thread */
     atomic_int watches;
+    atomic_int extra_timers; /* room in the heap besides one a watch */
     int64_t started;
 
     uint32_t post_limit;
@@ -220,23 +156,26 @@ struct gcore_hub {
 
     unsigned flags;
     unsigned generation; /* gcore__fork_generation when last made whole */
-    gcore__link hooks;
+    gcore__link promises; /* promise.c: made and not told */
+    gcore__link stats;    /* started stat watches */
+    int inotify;          /* a descriptor; -1 none */
     gcore__link registered; /* in the list of all hubs */
+    uint64_t serial;
+    unsigned backend;
+    atomic_bool freeing;
 
     pthread_mutex_t thread_lock; /* guards the next two */
     pthread_t thread;
     bool threaded;
-
-    struct gcore__inotify *inotify;
 };
 
 /* hub.c */
+/* Closes it; the caller drives it. */
 void gcore__hub_shut(gcore_hub *hub);
-void gcore__hub_hook(gcore_hub *hub, gcore__hook *hook);
 
 /* current.c: threads, the process's hubs. */
 uintptr_t gcore__thread(void);
-uintptr_t gcore__current_enter(gcore_hub *hub);
+void gcore__current_set(gcore_hub *hub);
 void gcore__registry_add(gcore_hub *hub);
 void gcore__registry_remove(gcore_hub *hub);
 
@@ -249,21 +188,32 @@ void gcore__process_unlock(void);
 unsigned gcore__fork_generation(void);
 
 /* poll.c */
+/* Closes a hub that is asked to close, unless somebody drives it. */
+void gcore__hub_close_idle(gcore_hub *hub);
+
 #define GCORE__ENDLESS 1u /* go on while nothing is referenced */
 int gcore__hub_drive(gcore_hub *hub, gcore_completion *out, int max,
                      int64_t deadline, unsigned how);
 
 /* phase.c */
-void gcore__phase_add(gcore_hub *hub, gcore__link *watches);
+/* All started watches of a list complete. */
+void gcore__phase_add(gcore__link *watches);
 void gcore__idle_add(gcore_hub *hub);
+
+/* promise.c */
+void gcore__promises_break(gcore_hub *hub);
 
 /* thread.c */
 void gcore__thread_join(gcore_hub *hub);
 void gcore__thread_after_fork(gcore_hub *hub);
 
+/* fork.c: a thread that drove the hub when the process forked drives it no
+ * more in the child. */
+void gcore__forget_driver(gcore_hub *hub);
+
 /* stat.c, signal.c */
 void gcore__stat_close(gcore_hub *hub);
-int gcore__stat_after_fork(gcore_hub *hub);
+void gcore__stat_after_fork(gcore_hub *hub);
 void gcore__signal_after_fork(void);
 
 #endif

@@ -24,6 +24,8 @@ typedef struct gcore__fd {
     bool fresh;          /* register anew: the number may have been reused */
     int error;           /* why the kernel refused it; negative */
     gcore__link waiting; /* started io watches */
+    /* For one of the hub's own: what to do when it is readable. */
+    void (*own)(gcore_hub *hub, struct gcore__fd *fd);
     uint64_t io[8];      /* libev's ev_io */
 } gcore__fd;
 

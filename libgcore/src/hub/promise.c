@@ -77,9 +77,12 @@ int gcore__promise_make(gcore__promise *promise, gcore_hub *hub,
 
 void gcore__promise_keep(gcore__promise *promise, int64_t result)
 {
+    gcore_hub *hub = gcore_hub_ref(promise->hub); /* for the wake-up */
+
     promise->result = result;
-    if (gcore__inbox_put(promise->hub, &promise->note) < 0)
+    if (gcore__inbox_put(hub, &promise->note) < 0)
         part_over(promise);
+    gcore_hub_unref(hub);
 }
 
 bool gcore__promise_broken(gcore__promise *promise)

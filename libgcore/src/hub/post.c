@@ -1,0 +1,207 @@
+/*
+ * Work sent to a hub by other threads: post, and call, which waits for it.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <time.h>
+
+#include "hub/hub.h"
+
+typedef struct post {
+    gcore__note note;
+    gcore__ready ready;
+} post;
+
+static int64_t post_taken(gcore_hub *hub, gcore__ready *ready)
+{
+    post *it = GCORE__OF(post, ready, ready);
+
+    gcore__free(it);
+    atomic_fetch_sub(&hub->posted, 1);
+    return atomic_load(&hub->closed) ? -ECANCELED : 0;
+}
+
+static void post_arrived(gcore_hub *hub, gcore__note *note)
+{
+    gcore__ready_add(hub, &GCORE__OF(post, note, note)->ready);
+}
+
+int gcore_hub_post(gcore_hub *hub, gcore_done_fn *fn, void *arg)
+{
+    post *it;
+    int error;
+
+    if (!fn)
+        return -EINVAL;
+    if (atomic_load_explicit(&hub->closed, memory_order_relaxed))
+        return -ESHUTDOWN;
+    if (atomic_fetch_add(&hub->posted, 1) >= hub->post_limit) {
+        atomic_fetch_add_explicit(&hub->rejected, 1, memory_order_relaxed);
+        error = -EAGAIN;
+        goto failed;
+    }
+    it = gcore__alloc(sizeof *it);
+    error = -ENOMEM;
+    if (!it)
+        goto failed;
+    it->note.arrive = post_arrived;
+    it->ready.take = post_taken;
+    it->ready.done = fn;
+    it->ready.arg = arg;
+    error = gcore__inbox_put(hub, &it->note);
+    if (error == 0) {
+        atomic_fetch_add_explicit(&hub->posts, 1, memory_order_relaxed);
+        return 0;
+    }
+    gcore__free(it);
+
+failed:
+    atomic_fetch_sub(&hub->posted, 1);
+    return error;
+}
+
+/* One call, shared by the caller and the hub: the last to let go frees. */
+typedef struct call {
+    gcore__note note;
+    gcore__ready ready;
+    gcore_call_fn *fn;
+    void *arg;
+    pthread_mutex_t lock;
+    pthread_cond_t over;
+    enum { WAITING, RUNNING, DONE, REFUSED, GIVEN_UP } state;
+    unsigned generation; /* of forks: a child does not run parents' calls */
+    int64_t value;
+    atomic_int refs;
+} call;
+
+static void call_unref(call *it)
+{
+    if (atomic_fetch_sub(&it->refs, 1) != 1)
+        return;
+    pthread_cond_destroy(&it->over);
+    pthread_mutex_destroy(&it->lock);
+    gcore__free(it);
+}
+
+static int64_t call_taken(gcore_hub *hub, gcore__ready *ready)
+{
+    (void)ready;
+    return atomic_load(&hub->closed) ? -ECANCELED : 0;
+}
+
+static void call_arrived(gcore_hub *hub, gcore__note *note)
+{
+    gcore__ready_add(hub, &GCORE__OF(call, note, note)->ready);
+}
+
+static bool call_begin(call *it, bool refused)
+{
+    bool wanted;
+
+    pthread_mutex_lock(&it->lock);
+    wanted = it->state == WAITING;
+    if (wanted)
+        it->state = refused ? REFUSED : RUNNING;
+    pthread_cond_signal(&it->over);
+    pthread_mutex_unlock(&it->lock);
+    return wanted && !refused;
+}
+
+static void call_run(void *arg, int64_t result)
+{
+    call *it = arg;
+
+    if (it->generation != gcore__fork_generation()) {
+        call_unref(it); /* for the caller, who is not in this process */
+        call_unref(it);
+        return;
+    }
+    if (call_begin(it, result < 0)) {
+        int64_t value = it->fn(it->arg);
+
+        pthread_mutex_lock(&it->lock);
+        it->value = value;
+        it->state = DONE;
+        pthread_cond_signal(&it->over);
+        pthread_mutex_unlock(&it->lock);
+    }
+    call_unref(it);
+}
+
+static call *call_new(gcore_call_fn *fn, void *arg)
+{
+    call *it = gcore__alloc(sizeof *it);
+    pthread_condattr_t monotonic;
+
+    if (!it)
+        return NULL;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&it->over, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&it->lock, NULL);
+    it->note.arrive = call_arrived;
+    it->ready.take = call_taken;
+    it->ready.done = call_run;
+    it->ready.arg = it;
+    it->fn = fn;
+    it->arg = arg;
+    it->generation = gcore__fork_generation();
+    atomic_init(&it->refs, 2);
+    return it;
+}
+
+/* With the lock held. Returns false once the deadline has passed. */
+static bool call_wait(call *it, int64_t deadline)
+{
+    struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000),
+                             .tv_nsec = (long)(deadline % 1000000000)};
+
+    if (deadline == GCORE_FOREVER || it->state == RUNNING)
+        return pthread_cond_wait(&it->over, &it->lock) == 0;
+    return pthread_cond_timedwait(&it->over, &it->lock, &until) != ETIMEDOUT;
+}
+
+static int call_finish(call *it, int64_t deadline, int64_t *result)
+{
+    int error;
+
+    pthread_mutex_lock(&it->lock);
+    while (it->state == WAITING || it->state == RUNNING)
+        if (!call_wait(it, deadline) && it->state == WAITING)
+            it->state = GIVEN_UP;
+    error = it->state == DONE      ? 0
+            : it->state == REFUSED ? -ECANCELED
+                                   : -ETIMEDOUT;
+    if (error == 0 && result)
+        *result = it->value;
+    pthread_mutex_unlock(&it->lock);
+    return error;
+}
+
+int gcore_hub_call(gcore_hub *hub, gcore_call_fn *fn, void *arg,
+                   int64_t deadline, int64_t *result)
+{
+    call *it;
+    int error;
+
+    if (!fn)
+        return -EINVAL;
+    if (atomic_load(&hub->driver) == gcore__thread()) {
+        int64_t value = fn(arg);
+
+        if (result)
+            *result = value;
+        return 0;
+    }
+    it = call_new(fn, arg);
+    if (!it)
+        return -ENOMEM;
+    error = gcore__inbox_put(hub, &it->note);
+    if (error == 0)
+        error = call_finish(it, deadline, result);
+    else
+        call_unref(it);
+    call_unref(it);
+    return error;
+}
