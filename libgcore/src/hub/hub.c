@@ -164,10 +164,22 @@ static void free_hub(gcore_hub *hub)
 {
     int wakefd = atomic_load(&hub->wakefd);
 
+    gcore__thread_part(hub);
     if (wakefd >= 0)
         close(wakefd);
     pthread_mutex_destroy(&hub->thread_lock);
     gcore__free(hub);
+}
+
+void gcore__hub_hold(gcore_hub *hub)
+{
+    atomic_fetch_add_explicit(&hub->holds, 1, memory_order_relaxed);
+}
+
+void gcore__hub_drop(gcore_hub *hub)
+{
+    if (atomic_fetch_sub_explicit(&hub->holds, 1, memory_order_acq_rel) == 1)
+        free_hub(hub);
 }
 
 int gcore_hub_new(const gcore_hub_options *given, gcore_hub **out)
@@ -186,6 +198,7 @@ int gcore_hub_new(const gcore_hub_options *given, gcore_hub **out)
     if (!hub)
         return -ENOMEM;
     atomic_init(&hub->refs, 1);
+    atomic_init(&hub->holds, 1);
     atomic_init(&hub->wakefd, -1);
     hub->inotify = -1;
     hub->flags = options.flags;
@@ -229,21 +242,26 @@ static void drop_ready(gcore_hub *hub, gcore__link *list)
     }
 }
 
+/* There is nobody left who could poll for these. */
+static void drop_all_ready(gcore_hub *hub)
+{
+    for (int i = 0; i < GCORE__PRIORITIES; i++)
+        drop_ready(hub, &hub->ready[i]);
+    drop_ready(hub, &hub->kept);
+}
+
 void gcore_hub_unref(gcore_hub *hub)
 {
     if (!hub ||
         atomic_fetch_sub_explicit(&hub->refs, 1, memory_order_acq_rel) != 1)
         return;
-    /* What follows refers to the hub in passing. */
-    atomic_store(&hub->refs, 1);
-    if (!atomic_exchange(&hub->freeing, true)) {
-        gcore_hub_close(hub);
-        for (int i = 0; i < GCORE__PRIORITIES; i++)
-            drop_ready(hub, &hub->ready[i]);
-        drop_ready(hub, &hub->kept);
-    }
-    if (atomic_fetch_sub_explicit(&hub->refs, 1, memory_order_acq_rel) == 1)
-        free_hub(hub);
+    /* Functions called by the close may take and drop references. */
+    if (atomic_exchange(&hub->abandoned, true))
+        return;
+    gcore_hub_close(hub);
+    if (!atomic_load(&hub->driver))
+        drop_all_ready(hub);
+    gcore__hub_drop(hub);
 }
 
 static void close_watches(gcore__link *list)
@@ -270,6 +288,8 @@ void gcore__hub_shut(gcore_hub *hub)
     gcore__stat_close(hub);
     gcore__registry_remove(hub);
     close_kernel_objects(hub);
+    if (atomic_load(&hub->abandoned))
+        drop_all_ready(hub);
 }
 
 int gcore_hub_close(gcore_hub *hub)

@@ -101,8 +101,12 @@ void gcore__timer_expire(gcore_hub *hub);
 int gcore__fd_get(gcore_hub *hub, int number, gcore__fd **out);
 void gcore__fd_want(gcore_hub *hub, gcore__fd *fd, unsigned events);
 
+/* Owners have references, and the last to go closes the hub. What only needs
+ * its memory (watches, promises, its thread) holds it, and the last of these
+ * frees it. */
 struct gcore_hub {
     atomic_int refs;
+    atomic_int holds;
     atomic_uint requests;
     atomic_bool closed;
     atomic_uintptr_t driver; /* gcore__thread() of who drives it; 0 nobody */
@@ -162,7 +166,7 @@ struct gcore_hub {
     gcore__link registered; /* in the list of all hubs */
     uint64_t serial;
     unsigned backend;
-    atomic_bool freeing;
+    atomic_bool abandoned; /* by its last owner */
 
     pthread_mutex_t thread_lock; /* guards the next two */
     pthread_t thread;
@@ -170,6 +174,9 @@ struct gcore_hub {
 };
 
 /* hub.c */
+void gcore__hub_hold(gcore_hub *hub);
+void gcore__hub_drop(gcore_hub *hub);
+
 /* Closes it; the caller drives it. */
 void gcore__hub_shut(gcore_hub *hub);
 
@@ -204,7 +211,11 @@ void gcore__idle_add(gcore_hub *hub);
 void gcore__promises_break(gcore_hub *hub);
 
 /* thread.c */
+/* Joins it, unless it is the caller. */
 void gcore__thread_join(gcore_hub *hub);
+
+/* Before the hub is freed, perhaps by its own thread. */
+void gcore__thread_part(gcore_hub *hub);
 void gcore__thread_after_fork(gcore_hub *hub);
 
 /* fork.c: a thread that drove the hub when the process forked drives it no

@@ -194,9 +194,11 @@ int gcore__hub_drive(gcore_hub *hub, gcore_completion *out, int max,
     gcore__forget_driver(hub);
     if (!begin(hub))
         return -EBUSY;
+    gcore__hub_hold(hub); /* its last owner may go meanwhile */
     gcore__current_set(hub);
     result = drive(hub, out, max, deadline, how);
     end(hub);
+    gcore__hub_drop(hub);
     return result;
 }
 

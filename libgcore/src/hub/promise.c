@@ -17,7 +17,7 @@ static void part_over(gcore__promise *promise)
     if (atomic_fetch_sub(&promise->parts, 1) != 1)
         return;
     promise->over(promise);
-    gcore_hub_unref(hub);
+    gcore__hub_drop(hub);
 }
 
 static int64_t take(gcore_hub *hub, gcore__ready *ready)
@@ -64,7 +64,8 @@ int gcore__promise_make(gcore__promise *promise, gcore_hub *hub,
 {
     if (atomic_load(&hub->closed))
         return -ESHUTDOWN;
-    promise->hub = gcore_hub_ref(hub);
+    promise->hub = hub;
+    gcore__hub_hold(hub);
     promise->note.arrive = arrive;
     promise->ready.done = done;
     promise->ready.arg = arg;
@@ -77,12 +78,13 @@ int gcore__promise_make(gcore__promise *promise, gcore_hub *hub,
 
 void gcore__promise_keep(gcore__promise *promise, int64_t result)
 {
-    gcore_hub *hub = gcore_hub_ref(promise->hub); /* for the wake-up */
+    gcore_hub *hub = promise->hub;
 
+    gcore__hub_hold(hub); /* for the wake-up */
     promise->result = result;
     if (gcore__inbox_put(hub, &promise->note) < 0)
         part_over(promise);
-    gcore_hub_unref(hub);
+    gcore__hub_drop(hub);
 }
 
 bool gcore__promise_broken(gcore__promise *promise)

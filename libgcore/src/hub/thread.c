@@ -1,8 +1,8 @@
 /*
  * A hub's own background thread.
  *
- * It drives the hub until it is asked to stop or close, and holds a
- * reference to it. Whoever asks from another thread joins it; when it ends
+ * It drives the hub until it is asked to stop or close, and holds its
+ * memory. Whoever asks from another thread joins it; when it ends
  * by itself (closed by one of its own functions) the next start, stop or
  * close joins it, or, if the hub is freed first, nobody does: it detaches.
  *
@@ -17,7 +17,7 @@ static void *main_of_thread(void *arg)
     gcore_hub *hub = arg;
 
     gcore__hub_drive(hub, NULL, 0, GCORE_FOREVER, GCORE__ENDLESS);
-    gcore_hub_unref(hub);
+    gcore__hub_drop(hub);
     return NULL;
 }
 
@@ -29,11 +29,11 @@ static int create(gcore_hub *hub)
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&hub->thread, NULL, main_of_thread,
-                           gcore_hub_ref(hub));
+    gcore__hub_hold(hub);
+    error = pthread_create(&hub->thread, NULL, main_of_thread, hub);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error)
-        gcore_hub_unref(hub);
+        gcore__hub_drop(hub);
     return -error;
 }
 
@@ -70,6 +70,13 @@ void gcore__thread_join(gcore_hub *hub)
     pthread_mutex_unlock(&hub->thread_lock);
     if (join)
         pthread_join(thread, NULL);
+}
+
+void gcore__thread_part(gcore_hub *hub)
+{
+    gcore__thread_join(hub);
+    if (hub->threaded)
+        pthread_detach(pthread_self());
 }
 
 void gcore__thread_after_fork(gcore_hub *hub)

@@ -15,7 +15,7 @@ static void unref(gcore_watch *watch)
         watch->kind->free(watch);
     gcore__free(watch);
     atomic_fetch_sub_explicit(&hub->watches, 1, memory_order_relaxed);
-    gcore_hub_unref(hub);
+    gcore__hub_drop(hub);
 }
 
 gcore_watch *gcore_watch_ref(gcore_watch *watch)
@@ -111,7 +111,8 @@ int gcore__watch_new(gcore_hub *hub, const gcore__kind *kind,
     if (!watch)
         goto failed;
     watch->kind = kind;
-    watch->hub = gcore_hub_ref(hub);
+    watch->hub = hub;
+    gcore__hub_hold(hub);
     watch->keepalive = true;
     watch->ready.take = taken;
     watch->timer.due = give_up;
