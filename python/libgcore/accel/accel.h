@@ -122,6 +122,10 @@ static inline void accel_replace(PyObject **slot, PyObject *value)
     Py_XDECREF(old);
 }
 
+/* Let everything run that is queued already; -1 with an exception.  `then`,
+ * if not NULL, is woken to run right behind the caller. */
+int accel_pause(WaitObject *then);
+
 /* Append to a loop's run queue from any thread; steals no reference. */
 int accel_loop_push(LoopObject *loop, PyObject *item);
 

@@ -55,7 +55,7 @@ static PyObject *event_wait(PyObject *self, PyObject *const *args,
     if (event->flag) {
         /* Those who were told already run first. */
         if (event->base.links.told_waits && accel_current_hub(0)
-            && !accel_in_hub() && accel_pause() < 0)
+            && !accel_in_hub() && accel_pause(NULL) < 0)
             return NULL;
         Py_RETURN_TRUE;
     }

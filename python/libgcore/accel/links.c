@@ -12,7 +12,7 @@
 PyTypeObject *accel_linkable_type;
 static PyTypeObject *link_type, *native_wait_type;
 static PyObject *str_handle_error, *str_loop, *str_ready, *str_run_callback,
-    *str_run_callback_threadsafe, *pause_function;
+    *str_run_callback_threadsafe;
 
 typedef struct {
     PyObject_HEAD
@@ -75,6 +75,36 @@ int accel_links_append(accel_links *links, PyObject *what)
     Py_INCREF(what);
     *at(links, links->count++) = (accel_link){what, false};
     return 0;
+}
+
+int accel_links_prepend(accel_links *links, PyObject *what)
+{
+    if (accel_links_append(links, what) < 0)
+        return -1;
+    memmove(at(links, 1), at(links, 0),
+            (size_t)(links->count - 1) * sizeof *links->items);
+    *at(links, 0) = (accel_link){what, false};
+    links->untold = 0;
+    return 0;
+}
+
+PyObject *accel_links_as_deque(const accel_links *links)
+{
+    PyObject *list = PyList_New(links->count);
+    for (Py_ssize_t i = 0; list && i < links->count; i++) {
+        PyObject *what = at(links, i)->what;
+        Py_INCREF(what);
+        PyList_SetItem(list, i, what);
+    }
+    PyObject *collections =
+        list ? PyImport_ImportModule("collections") : NULL;
+    PyObject *deque =
+        collections
+            ? PyObject_CallMethod(collections, "deque", "O", list)
+            : NULL;
+    Py_XDECREF(collections);
+    Py_XDECREF(list);
+    return deque;
 }
 
 static void count_told(accel_links *links, const accel_link *link, int change)
@@ -270,6 +300,27 @@ int accel_links_tell_until(accel_links *links, PyObject *owner,
     return 0;
 }
 
+bool accel_links_run_one(accel_links *links)
+{
+    LoopObject *loop = accel_current_loop(0);
+    for (Py_ssize_t i = 0; i < links->count; i++) {
+        WaitObject *wait = (WaitObject *)at(links, i)->what;
+        if (!is_wait((PyObject *)wait) || wait->state != WAIT_QUEUED
+            || wait->loop != loop || wait->error)
+            continue;
+        PyObject *greenlet = wait->greenlet;
+        Py_INCREF(greenlet);
+        wait->state = WAIT_RESUMED; /* the run queue will pass over it */
+        PyObject *result = PyObject_CallMethod(greenlet, "switch", NULL);
+        if (!result)
+            accel_loop_report(loop, greenlet);
+        Py_XDECREF(result);
+        Py_DECREF(greenlet);
+        return true;
+    }
+    return false;
+}
+
 /* ---- threads without a hub ----------------------------------------------- */
 
 static void native_wait_dealloc(PyObject *self)
@@ -354,13 +405,6 @@ static bool in_main_thread(void)
 
 /* ---- waiting in a list --------------------------------------------------- */
 
-static void swap_link(accel_waiting *waiting, PyObject *link)
-{
-    Py_XINCREF(link);
-    Py_XDECREF(waiting->link);
-    waiting->link = link;
-}
-
 static int enter(accel_waiting *waiting, PyObject *link)
 {
     accel_links *links = waiting->links;
@@ -371,10 +415,9 @@ static int enter(accel_waiting *waiting, PyObject *link)
             return -1;
     } else {
         untell(links, position);
-        Py_INCREF(link);
-        Py_SETREF(at(links, position)->what, link);
+        accel_set(&at(links, position)->what, link);
     }
-    swap_link(waiting, link);
+    accel_set(&waiting->link, link);
     return 0;
 }
 
@@ -382,7 +425,7 @@ void accel_waiting_leave(accel_waiting *waiting)
 {
     if (waiting->link)
         accel_links_remove(waiting->links, waiting->link);
-    swap_link(waiting, NULL);
+    accel_set(&waiting->link, NULL);
 }
 
 /* Out of the list after anything but having been told. */
@@ -634,13 +677,6 @@ void accel_bind_hub(PyObject **hub)
     Py_XINCREF(*hub);
 }
 
-int accel_pause(void)
-{
-    PyObject *done = PyObject_CallObject(pause_function, NULL);
-    Py_XDECREF(done);
-    return done ? 0 : -1;
-}
-
 enum accel_park_result accel_linkable_wait(LinkableObject *self,
                                            int64_t deadline)
 {
@@ -754,9 +790,7 @@ static PyObject *linkable_get_hub(PyObject *self, void *Py_UNUSED(closure))
 static int linkable_set_hub(PyObject *self, PyObject *hub,
                             void *Py_UNUSED(closure))
 {
-    hub = hub == Py_None ? NULL : hub;
-    Py_XINCREF(hub);
-    Py_XSETREF(((LinkableObject *)self)->hub, hub);
+    accel_set(&((LinkableObject *)self)->hub, hub == Py_None ? NULL : hub);
     return 0;
 }
 
@@ -867,12 +901,10 @@ int accel_links_init(PyObject *module)
     str_run_callback = PyUnicode_InternFromString("run_callback");
     str_run_callback_threadsafe =
         PyUnicode_InternFromString("run_callback_threadsafe");
-    pause_function = PyObject_GetAttrString(module, "pause");
     link_type = (PyTypeObject *)PyType_FromSpec(&link_spec);
     native_wait_type = (PyTypeObject *)PyType_FromSpec(&native_wait_spec);
     if (!str_handle_error || !str_loop || !str_ready || !str_run_callback
-        || !str_run_callback_threadsafe || !pause_function || !link_type
-        || !native_wait_type)
+        || !str_run_callback_threadsafe || !link_type || !native_wait_type)
         return -1;
     accel_linkable_type = accel_add_type(module, &linkable_spec, NULL);
     return accel_linkable_type ? 0 : -1;

@@ -35,8 +35,21 @@ int accel_links_traverse(const accel_links *links, visitproc visit,
 
 /* Append; -1 with MemoryError. */
 int accel_links_append(accel_links *links, PyObject *what);
+int accel_links_prepend(accel_links *links, PyObject *what);
+/* The oldest, borrowed, or NULL. */
+static inline PyObject *accel_links_first(const accel_links *links)
+{
+    return links->count ? links->items[links->head].what : NULL;
+}
+/* A new deque of them, to be looked at. */
+PyObject *accel_links_as_deque(const accel_links *links);
 /* False when it was not there. */
 bool accel_links_remove(accel_links *links, const PyObject *what);
+
+static inline bool accel_links_any_untold(const accel_links *links)
+{
+    return links->told < links->count;
+}
 
 /* Tell the oldest link that has not been told; `owner` goes to callbacks.
  * 1: told one, 0: there is none, -1: the exception of a callback's loop. */
@@ -46,6 +59,10 @@ int accel_links_tell_all(accel_links *links, PyObject *owner);
 /* Tell until `enough` are told; those whose hub is gone do not count. */
 int accel_links_tell_until(accel_links *links, PyObject *owner,
                            Py_ssize_t enough);
+
+/* In the hub, which cannot wait: let one that was told run right now.  False
+ * when there is none that could. */
+bool accel_links_run_one(accel_links *links);
 
 /* ---- waiting in a list --------------------------------------------------- */
 
@@ -105,8 +122,17 @@ enum accel_park_result accel_linkable_wait(LinkableObject *self,
 void accel_bind_hub(PyObject **hub);
 /* True in the hub greenlet itself, which can never wait. */
 bool accel_in_hub(void);
-/* Let everything run that is queued already; -1 with an exception. */
-int accel_pause(void);
+
+/* ---- references ---------------------------------------------------------- */
+
+/* Replace an owned reference; `object` may be NULL, and is not stolen. */
+static inline void accel_set(PyObject **target, PyObject *object)
+{
+    PyObject *old = *target;
+    Py_XINCREF(object);
+    *target = object;
+    Py_XDECREF(old);
+}
 
 /* ---- arguments ----------------------------------------------------------- */
 

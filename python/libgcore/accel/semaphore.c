@@ -70,10 +70,8 @@ static int semaphore_init(PyObject *self, PyObject *args, PyObject *keywords)
         return -1;
     }
     semaphore->counter = semaphore->initial = counter;
-    if (hub != Py_None) {
-        Py_INCREF(hub);
-        Py_XSETREF(semaphore->base.hub, hub);
-    }
+    if (hub != Py_None)
+        accel_set(&semaphore->base.hub, hub);
     return 0;
 }
 

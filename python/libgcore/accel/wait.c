@@ -293,19 +293,26 @@ int64_t accel_deadline(PyObject *seconds)
     return now + (int64_t)(value * 1e9);
 }
 
-static PyObject *yield_now(PyObject *Py_UNUSED(module),
-                       PyObject *Py_UNUSED(ignored))
+int accel_pause(WaitObject *then)
 {
     WaitObject *wait = accel_wait_new();
     if (!wait)
-        return NULL;
+        return -1;
     int result = begin(wait);
     if (result == 0) {
         result = accel_wait_wake(wait, NULL);
+        if (result > 0 && then && accel_wait_wake(then, NULL) < 0)
+            result = -1;
         result = result < 0 ? fail_to_park(wait) : park(wait);
     }
     Py_DECREF((PyObject *)wait);
-    if (result < 0)
+    return result < 0 ? -1 : 0;
+}
+
+static PyObject *yield_now(PyObject *Py_UNUSED(module),
+                           PyObject *Py_UNUSED(ignored))
+{
+    if (accel_pause(NULL) < 0)
         return NULL;
     Py_RETURN_NONE;
 }

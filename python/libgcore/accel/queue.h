@@ -1,0 +1,14 @@
+/* What queues and channels share. */
+#ifndef GCORE_ACCEL_QUEUE_H
+#define GCORE_ACCEL_QUEUE_H
+
+#include "links.h"
+
+extern PyObject *accel_empty_error, *accel_full_error;
+
+/* As accel_optional_deadline, but ValueError for negative seconds. */
+int64_t accel_queue_deadline(PyObject *timeout);
+
+int accel_channel_init(PyObject *module);
+
+#endif
