@@ -1,0 +1,92 @@
+"""What monkey patching warns of."""
+import textwrap
+
+import pytest
+
+SHOW = textwrap.dedent("""
+    import warnings
+    def show(message, category, filename, lineno, *_):
+        print(category.__name__, lineno, message)
+    warnings.showwarning = show
+    warnings.simplefilter('always')
+    from gevent import monkey
+""")
+
+
+def warned(run_program, source):
+    done = run_program(textwrap.dedent(source).replace("SHOW", SHOW))
+    return done.stdout.splitlines()
+
+
+def test_nothing_to_warn_of(run_program):
+    assert warned(run_program, """SHOW
+import ssl, threading, logging
+monkey.patch_all()
+monkey.patch_all()
+""") == []
+
+
+def test_signal_without_os(run_program):
+    line, = warned(run_program, """SHOW
+monkey.patch_all(os=False)
+""")
+    assert line.startswith("MonkeyPatchWarning")
+    assert "Patching signal but not os" in line
+
+
+def test_warning_names_the_callers_line(run_program, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text("from gevent import monkey\n\n"
+                       "monkey.patch_all(os=False)\n")
+    done = run_program("""
+        import runpy, sys
+        runpy.run_path(sys.argv[1], run_name='__main__')
+    """, str(program))
+    assert f"{program}:3: MonkeyPatchWarning" in done.stderr
+
+
+def test_ssl_known_by_name(run_program):
+    line, = warned(run_program, """SHOW
+from ssl import SSLContext
+monkey.patch_all()
+monkey.patch_all()
+""")
+    assert "Modules that had direct imports (NOT patched)" in line
+    assert "__main__" in line
+    assert "Subclasses" not in line and "gevent." not in line
+
+
+def test_ssl_subclassed(run_program):
+    line, = warned(run_program, """SHOW
+import ssl
+class Mine(ssl.SSLContext): pass
+monkey.patch_all()
+""")
+    assert "Subclasses (NOT patched)" in line and "Mine" in line
+    assert "direct imports" not in line and "gevent." not in line
+
+
+def test_off_main_thread(run_program):
+    lines = warned(run_program, """SHOW
+import threading
+thread = threading.Thread(target=monkey.patch_all)
+thread.start()
+thread.join()
+""")
+    assert len(lines) == 2
+    assert "outside the main native thread" in lines[0]
+    assert "not on the main thread" in lines[1]
+
+
+def test_category():
+    from gevent.monkey import MonkeyPatchWarning
+    assert issubclass(MonkeyPatchWarning, RuntimeWarning)
+
+
+@pytest.mark.parametrize("source, count", [
+    ("monkey.patch_all(os=False, signal=False)", 0),
+    ("monkey.patch_all(os=False); monkey.patch_all(os=False)", 1),
+    ("monkey.patch_all(); monkey.patch_all(ssl=False)", 1),
+])
+def test_number_of_warnings(run_program, source, count):
+    assert len(warned(run_program, "SHOW\n" + source)) == count
