@@ -77,16 +77,7 @@ def spawn_raw(function, *args, **kwargs):
     return raw
 
 
-def sleep(seconds=0, ref=True):
-    """Let others run, for at least `seconds`.
-
-    With 0 (or less) what is queued already runs before the caller goes on.
-    `ref` says whether the loop stays alive for the sake of this sleep alone.
-    """
-    if seconds <= 0:
-        _engine.pause()
-    else:
-        _engine.sleep(seconds, ref)
+sleep = _engine.sleep
 
 
 def idle(priority=0):

@@ -37,7 +37,6 @@ _factory = None
 _errors = {}
 _events_marker = Ellipsis
 _plain_switch = greenlet.switch
-_plain_throw = greenlet.throw
 _forks = 0
 
 
@@ -139,9 +138,8 @@ def _deadline(seconds):
 def _directly_switchable(target):
     kind = type(target)
     attributes = target.__dict__
-    return (kind.switch is _plain_switch and kind.throw is _plain_throw
-            and greenlet.__bool__(target)
-            and 'switch' not in attributes and 'throw' not in attributes)
+    return (kind.switch is _plain_switch and greenlet.__bool__(target)
+            and 'switch' not in attributes)
 
 
 class HubBase(greenlet):
@@ -365,8 +363,15 @@ def pause():
         wait._park()
 
 
-def sleep(seconds, ref=True):
-    """Give up for that long; `ref` keeps the loop alive meanwhile."""
+def sleep(seconds=0, ref=True):
+    """Let others run, for at least `seconds`.
+
+    With 0 (or less) what is queued already runs before the caller goes on.
+    `ref` says whether the loop stays alive for the sake of this sleep alone.
+    """
+    if seconds <= 0:
+        pause()
+        return
     Wait()._park_until(_deadline(seconds), ref, 0)
 
 

@@ -9,7 +9,8 @@
  *   - the next item is a wake-up: callbacks run in the hub;
  *   - the target has run before.  A new greenlet inherits stack base and
  *     recursion depth of whoever starts it, so only the hub starts them;
- *   - the target does not override switch or throw;
+ *   - the target does not override switch (what is thrown always goes through
+ *     the hub, by the throw method);
  *   - the queue still has its time slice: otherwise the hub must poll.
  * Everything else goes through the hub.
  *
@@ -22,8 +23,9 @@
 #include <greenlet/greenlet.h>
 
 static PyObject *no_args;
-static PyObject *str_switch, *str_switch_out, *str_throw;
-static PyObject *plain_switch, *plain_throw; /* greenlet's own descriptors */
+static PyObject *str_switch, *str_switch_out;
+static PyObject *plain_switch;     /* greenlet's own descriptor */
+static PyObject *plain_hub_switch; /* and HubBase's */
 static Py_ssize_t dict_offset;
 
 static PyObject *hub_factory;
@@ -31,8 +33,9 @@ static PyObject *error_types;
 
 /* One entry per thread, owned by the thread's state dictionary so that it
  * goes when the thread does; the pointers beside it are for speed. */
-static __thread PyObject *thread_hub;
-static __thread LoopObject *thread_loop;
+#define FAST_THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
+static FAST_THREAD_LOCAL PyObject *thread_hub;
+static FAST_THREAD_LOCAL LoopObject *thread_loop;
 static PyObject *thread_key;
 static PyTypeObject *slot_type;
 
@@ -155,12 +158,6 @@ PyObject *accel_throw(PyObject *greenlet, PyObject *error)
 
 /* ---- who may be switched to ------------------------------------------- */
 
-#define TYPE_CACHE 32
-static struct {
-    PyObject *type; /* borrowed: compared, never followed */
-    bool plain_switch, plain_throw;
-} type_cache[TYPE_CACHE];
-
 static bool type_has(PyObject *type, PyObject *name, PyObject *expected)
 {
     PyObject *found = PyObject_GetAttr(type, name);
@@ -184,18 +181,8 @@ bool accel_plain_switch(PyObject *greenlet)
 
 bool accel_directly_switchable(PyObject *greenlet)
 {
-    PyObject *type = (PyObject *)Py_TYPE(greenlet);
-    size_t slot = ((uintptr_t)type >> 5) % TYPE_CACHE;
-    if (type_cache[slot].type != type) {
-        type_cache[slot].type = type;
-        type_cache[slot].plain_switch =
-            type_has(type, str_switch, plain_switch);
-        type_cache[slot].plain_throw = type_has(type, str_throw, plain_throw);
-    }
-    return type_cache[slot].plain_switch && type_cache[slot].plain_throw
-           && PyGreenlet_ACTIVE((PyGreenlet *)greenlet)
-           && !instance_has(greenlet, str_switch)
-           && !instance_has(greenlet, str_throw);
+    return PyGreenlet_ACTIVE((PyGreenlet *)greenlet)
+           && accel_plain_switch(greenlet);
 }
 
 /* ---- switching ---------------------------------------------------------- */
@@ -241,13 +228,11 @@ static WaitObject *take_direct(LoopObject *loop)
     return NULL;
 }
 
-static PyObject *hub_switch(PyObject *self, PyObject *Py_UNUSED(ignored))
+/* What hub.switch() does, in the greenlet `current`. */
+static PyObject *switch_from(PyObject *self, PyObject *current)
 {
-    PyObject *current = accel_current_greenlet();
-    if (!current || call_switch_out(current) < 0) {
-        Py_XDECREF(current);
+    if (call_switch_out(current) < 0)
         return NULL;
-    }
     PyObject *result;
     WaitObject *wait =
         self == thread_hub && thread_loop ? take_direct(thread_loop) : NULL;
@@ -266,12 +251,23 @@ static PyObject *hub_switch(PyObject *self, PyObject *Py_UNUSED(ignored))
         }
         Py_DECREF(target);
     }
-    Py_DECREF(current);
     return result;
 }
 
-PyObject *accel_give_up(PyObject *hub)
+static PyObject *hub_switch(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
+    PyObject *current = accel_current_greenlet();
+    PyObject *result = current ? switch_from(self, current) : NULL;
+    Py_XDECREF(current);
+    return result;
+}
+
+PyObject *accel_give_up(PyObject *hub, PyObject *current)
+{
+    PyObject *type = (PyObject *)Py_TYPE(hub);
+    if (type_has(type, str_switch, plain_hub_switch)
+        && !instance_has(hub, str_switch))
+        return switch_from(hub, current);
     return PyObject_CallMethodObjArgs(hub, str_switch, NULL);
 }
 
@@ -361,20 +357,21 @@ int accel_greenlets_init(PyObject *module)
     no_args = PyTuple_New(0);
     str_switch = PyUnicode_InternFromString("switch");
     str_switch_out = PyUnicode_InternFromString("switch_out");
-    str_throw = PyUnicode_InternFromString("throw");
     thread_key = PyUnicode_InternFromString("libgcore.hub");
-    if (!no_args || !str_switch || !str_switch_out || !str_throw
-        || !thread_key)
+    if (!no_args || !str_switch || !str_switch_out || !thread_key)
         return -1;
     plain_switch = PyObject_GetAttr(greenlet_type, str_switch);
-    plain_throw = PyObject_GetAttr(greenlet_type, str_throw);
     PyObject *offset = PyObject_GetAttrString(greenlet_type, "__dictoffset__");
-    if (!plain_switch || !plain_throw || !offset)
+    if (!plain_switch || !offset)
         return -1;
     dict_offset = PyLong_AsSsize_t(offset);
     Py_DECREF(offset);
     slot_type = (PyTypeObject *)PyType_FromSpec(&slot_spec);
-    if (!slot_type || !accel_add_type(module, &hub_spec, greenlet_type))
+    PyTypeObject *hub_type = accel_add_type(module, &hub_spec, greenlet_type);
+    if (!slot_type || !hub_type)
+        return -1;
+    plain_hub_switch = PyObject_GetAttr((PyObject *)hub_type, str_switch);
+    if (!plain_hub_switch)
         return -1;
     return PyModule_AddFunctions(module, functions);
 }

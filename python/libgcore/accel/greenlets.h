@@ -4,9 +4,10 @@
 
 #include "accel.h"
 
-/* Give up: what `hub.switch()` does.  Looks the method up on each call, so
- * that whoever wraps it sees every give-up.  New reference or NULL. */
-PyObject *accel_give_up(PyObject *hub);
+/* Give up: `hub.switch()` in the greenlet `current`.  Looks the method up on
+ * each call, so that whoever wraps it sees every give-up.  New reference or
+ * NULL. */
+PyObject *accel_give_up(PyObject *hub, PyObject *current);
 
 /* From the hub's dispatch point: let `greenlet` run until control is back in
  * the hub.  An exception that ends up in the hub is reported. */
@@ -14,7 +15,7 @@ void accel_run_greenlet(LoopObject *loop, PyObject *greenlet, PyObject *args,
                         PyObject *context);
 
 /* True for greenlets that may be switched to without the hub: they have run
- * before, and neither their type nor they override switch or throw. */
+ * before, and neither their type nor they override switch. */
 bool accel_directly_switchable(PyObject *greenlet);
 
 /* True when switch() is greenlet's own for this greenlet. */

@@ -12,11 +12,22 @@
 
 PyTypeObject *accel_wait_type;
 
+/* Ended waits, for the next ones. */
+#define SPARE_WAITS 64
+static WaitObject *spare_waits[SPARE_WAITS];
+static int spare_wait_count;
+
 static WaitObject *wait_for_loop(LoopObject *loop)
 {
-    WaitObject *wait = PyObject_New(WaitObject, accel_wait_type);
-    if (!wait)
-        return NULL;
+    WaitObject *wait;
+    if (spare_wait_count) {
+        wait = spare_waits[--spare_wait_count];
+        PyObject_Init((PyObject *)wait, accel_wait_type);
+    } else {
+        wait = PyObject_New(WaitObject, accel_wait_type);
+        if (!wait)
+            return NULL;
+    }
     Py_INCREF((PyObject *)loop);
     wait->loop = loop;
     wait->previous = wait->next = NULL;
@@ -45,7 +56,10 @@ static void wait_dealloc(PyObject *self)
     Py_XDECREF(wait->error);
     Py_XDECREF(wait->subject);
     Py_DECREF((PyObject *)wait->loop);
-    PyObject_Free(self);
+    if (spare_wait_count < SPARE_WAITS)
+        spare_waits[spare_wait_count++] = wait;
+    else
+        PyObject_Free(self);
     Py_DECREF(type);
 }
 
@@ -111,7 +125,7 @@ static int give_up_until_resumed(WaitObject *wait)
 {
     PyObject *hub = wait->loop->hub;
     Py_INCREF(hub);
-    PyObject *got = accel_give_up(hub);
+    PyObject *got = accel_give_up(hub, wait->greenlet);
     Py_DECREF(hub);
     if (!got)
         return -1;
@@ -309,31 +323,81 @@ int accel_pause(WaitObject *then)
     return result < 0 ? -1 : 0;
 }
 
-static PyObject *yield_now(PyObject *Py_UNUSED(module),
-                           PyObject *Py_UNUSED(ignored))
+static int yield_now(void)
 {
-    if (accel_pause(NULL) < 0)
+    WaitObject *wait = accel_wait_new();
+    if (!wait)
+        return -1;
+    int result = begin(wait);
+    if (result == 0) {
+        result = accel_wait_wake(wait, NULL);
+        result = result < 0 ? fail_to_park(wait) : park(wait);
+    }
+    Py_DECREF((PyObject *)wait);
+    return result;
+}
+
+static int sleep_for(PyObject *seconds, int ref)
+{
+    int64_t deadline = accel_deadline(seconds);
+    if (deadline < 0)
+        return -1;
+    WaitObject *wait = accel_wait_new();
+    if (!wait)
+        return -1;
+    int result = accel_wait_park_until(wait, deadline, ref, 0);
+    Py_DECREF((PyObject *)wait);
+    return result;
+}
+
+static PyObject *pause_python(PyObject *Py_UNUSED(self),
+                              PyObject *Py_UNUSED(ignored))
+{
+    if (yield_now() < 0)
         return NULL;
     Py_RETURN_NONE;
 }
 
-static PyObject *sleep_for(PyObject *Py_UNUSED(module), PyObject *args)
+/* Whether a number is above zero: 1 or 0, -1 with an exception. */
+static int is_positive(PyObject *number)
 {
-    PyObject *seconds;
-    int ref = 1;
-    if (!PyArg_ParseTuple(args, "O|p", &seconds, &ref))
+    static PyObject *zero;
+    if (!zero && !(zero = PyLong_FromLong(0)))
+        return -1;
+    return number == zero ? 0 : PyObject_RichCompareBool(number, zero, Py_GT);
+}
+
+static PyObject *sleep_python(PyObject *self, PyObject *const *args,
+                              Py_ssize_t count, PyObject *names)
+{
+    PyObject *given[2] = {NULL, NULL}; /* seconds, ref */
+    if (count > 2)
+        goto usage;
+    for (Py_ssize_t i = 0; i < count; i++)
+        given[i] = args[i];
+    for (Py_ssize_t i = 0; names && i < PyTuple_Size(names); i++) {
+        PyObject *name = PyTuple_GetItem(names, i);
+        int index = PyUnicode_CompareWithASCIIString(name, "seconds") == 0
+                        ? 0
+                    : PyUnicode_CompareWithASCIIString(name, "ref") == 0 ? 1
+                                                                         : -1;
+        if (index < 0 || given[index])
+            goto usage;
+        given[index] = args[count + i];
+    }
+    int ref = given[1] ? PyObject_IsTrue(given[1]) : 1;
+    int positive = given[0] ? is_positive(given[0]) : 0;
+    if (ref < 0 || positive < 0)
         return NULL;
-    int64_t deadline = accel_deadline(seconds);
-    if (deadline < 0)
-        return NULL;
-    WaitObject *wait = accel_wait_new();
-    if (!wait)
-        return NULL;
-    int result = accel_wait_park_until(wait, deadline, ref, 0);
-    Py_DECREF((PyObject *)wait);
-    if (result < 0)
+    if (!positive)
+        return pause_python(self, NULL);
+    if (sleep_for(given[0], ref) < 0)
         return NULL;
     Py_RETURN_NONE;
+usage:
+    PyErr_SetString(PyExc_TypeError,
+                    "sleep() takes seconds=0 and ref=True, once each");
+    return NULL;
 }
 
 /* ---- the Python type ----------------------------------------------------- */
@@ -500,11 +564,15 @@ static PyType_Spec wait_spec = {
 };
 
 static PyMethodDef functions[] = {
-    {"pause", yield_now, METH_NOARGS,
+    {"pause", pause_python, METH_NOARGS,
      "pause()\n\nLet everything run that is queued already."},
-    {"sleep", sleep_for, METH_VARARGS,
-     "sleep(seconds, ref=True)\n\nGive up for that long; `ref` keeps the "
-     "loop alive meanwhile."},
+    {"sleep", (PyCFunction)(void (*)(void))sleep_python,
+     METH_FASTCALL | METH_KEYWORDS,
+     "sleep(seconds=0, ref=True)\n--\n\n"
+     "Let others run, for at least `seconds`.\n\n"
+     "With 0 (or less) what is queued already runs before the caller goes "
+     "on.\n`ref` says whether the loop stays alive for the sake of this "
+     "sleep alone."},
     {NULL, NULL, 0, NULL}};
 
 int accel_wait_init(PyObject *module)
