@@ -26,6 +26,10 @@ if(GCORE_TESTS)
     find_package(PkgConfig REQUIRED)
     pkg_check_modules(cmocka REQUIRED IMPORTED_TARGET cmocka)
 
+    set(gcore_test_seconds 120)
+    if(GCORE_TEST_LAUNCHER OR GCORE_TSAN OR GCORE_ASAN)
+        set(gcore_test_seconds 600)
+    endif()
     file(GLOB tests CONFIGURE_DEPENDS ${gcore_ctests}/test_*.c)
     foreach(source ${tests})
         get_filename_component(name ${source} NAME_WE)
@@ -36,7 +40,7 @@ if(GCORE_TESTS)
         add_test(NAME ${label}
                  COMMAND ${GCORE_TEST_LAUNCHER} $<TARGET_FILE:${name}>)
         set_tests_properties(${label} PROPERTIES
-            TIMEOUT 300
+            TIMEOUT ${gcore_test_seconds}
             ENVIRONMENT "CMOCKA_TEST_ABORT=0")
     endforeach()
 
