@@ -81,7 +81,7 @@ void gcore__registry_add(gcore_hub *hub)
     hub->serial = ++serials;
     gcore__list_append(&hubs, &hub->registered);
     gcore__process_unlock();
-    if (!current)
+    if (!gcore_hub_current())
         gcore__current_set(hub);
 }
 

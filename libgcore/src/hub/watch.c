@@ -225,7 +225,7 @@ int gcore_watch_pending(gcore_watch *watch)
 
 int gcore_watch_closed(gcore_watch *watch)
 {
-    return atomic_load(&watch->closed);
+    return atomic_load(&watch->closed) || atomic_load(&watch->hub->closed);
 }
 
 int gcore_watch_kind(gcore_watch *watch)
