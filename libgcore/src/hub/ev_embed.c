@@ -112,6 +112,8 @@ _Static_assert(sizeof(ev_io) <= sizeof(((gcore__fd *)0)->io),
 
 #define SECOND INT64_C(1000000000)
 #define MILLISECOND INT64_C(1000000)
+#define FIRST_EVENTS 64 /* libev's own choice */
+#define MOST_EVENTS 8192
 
 /* The poller whose loop is being made or made anew by this thread: libev
  * passes no loop to what happens then. */
@@ -150,7 +152,7 @@ static void *give(void *block, long bytes)
 static int fill_stash(gcore__poller *poller)
 {
     poller->stash[0] = gcore__alloc(sizeof(struct ev_loop));
-    poller->stash[1] = gcore__alloc(64 * sizeof(struct epoll_event));
+    poller->stash[1] = gcore__alloc(FIRST_EVENTS * sizeof(struct epoll_event));
     return poller->stash[0] && poller->stash[1] ? 0 : -ENOMEM;
 }
 
@@ -183,8 +185,32 @@ static int grow(void *array, int *room, size_t bytes, int count, int fill)
     return 0;
 }
 
+/* One event a descriptor, so that one turn finds all that is ready, up to
+ * a bound; and one more, for libev allocates when it sees the array full. */
+static int grow_events(struct ev_loop *loop, int count)
+{
+    int room = loop->epoll_eventmax;
+    struct epoll_event *events;
+
+    if (count < room || room >= MOST_EVENTS)
+        return 0;
+    while (room <= count && room < MOST_EVENTS)
+        room *= 2;
+    events = gcore__alloc((size_t)room * sizeof *events);
+    if (!events)
+        return -ENOMEM;
+    gcore__free(loop->epoll_events);
+    loop->epoll_events = events;
+    loop->epoll_eventmax = room;
+    return 0;
+}
+
 static int reserve_epoll(struct ev_loop *loop, int count)
 {
+    int error = grow_events(loop, count);
+
+    if (error < 0)
+        return error;
     return grow(&loop->epoll_eperms, &loop->epoll_epermmax, sizeof(int), count,
                 0);
 }
@@ -206,6 +232,8 @@ static int reserve_select(struct ev_loop *loop, int number)
     void **sets[] = {&loop->vec_ri, &loop->vec_ro, &loop->vec_wi,
                      &loop->vec_wo};
 
+    if (number >= FD_SETSIZE)
+        return -ENOTSUP;
     if (words <= loop->vec_max)
         return 0;
     for (int i = 0; i < 4; i++) {
@@ -243,23 +271,6 @@ int gcore__poller_reserve(gcore__poller *poller, int number, int count)
     default:
         return reserve_select(loop, number);
     }
-}
-
-/* libev's array of epoll events is never seen full by libev (it would
- * allocate then); after a wait that filled it, it is grown here if it can. */
-static void grow_events(struct ev_loop *loop)
-{
-    int room = loop->epoll_eventmax * 2;
-    struct epoll_event *events;
-
-    if (room > 8192)
-        return;
-    events = gcore__alloc((size_t)room * sizeof *events);
-    if (!events)
-        return;
-    gcore__free(loop->epoll_events);
-    loop->epoll_events = events;
-    loop->epoll_eventmax = room;
 }
 
 /* Waiting */
@@ -311,14 +322,13 @@ static int poller_epoll_wait(struct ev_loop *loop, int epfd,
     int64_t timeout = loop->epoll_epermcnt ? 0 : poller->timeout;
     int count = -2;
 
-    room--;
+    room--; /* see grow_events */
 #ifdef SYS_epoll_pwait2
     if (timeout > 0)
         count = wait_precisely(epfd, events, room, timeout);
 #endif
     if (count == -2)
         count = epoll_wait(epfd, events, room, in_milliseconds(timeout));
-    poller->full = count == room;
     if (count >= 0)
         return count;
     poller->error = -errno;
@@ -423,9 +433,6 @@ int gcore__poller_wait(gcore__poller *poller, int64_t timeout)
     if (loop->postfork)
         renew(poller);
     ev_run(loop, EVRUN_NOWAIT);
-    if (poller->full)
-        grow_events(loop);
-    poller->full = false;
     return poller->error;
 }
 

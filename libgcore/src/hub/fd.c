@@ -46,9 +46,13 @@ int gcore__fd_get(gcore_hub *hub, int number, gcore__fd **out)
     gcore__fd *fd = find(hub, number);
 
     if (!fd) {
-        if (make_room(hub, number) < 0 ||
-            gcore__poller_reserve(&hub->poller, number, hub->fd_count + 1) < 0)
-            return -ENOMEM;
+        int error = make_room(hub, number);
+
+        if (error == 0)
+            error = gcore__poller_reserve(&hub->poller, number,
+                                          hub->fd_count + 1);
+        if (error < 0)
+            return error;
         fd = gcore__alloc(sizeof *fd);
         if (!fd)
             return -ENOMEM;

@@ -37,7 +37,6 @@ typedef struct gcore__poller {
     int spare;       /* a descriptor for the next epoll; -1 none */
     int doomed;      /* the epoll being replaced; -1 none */
     int outer;       /* the epoll given out; -1 none */
-    bool full;       /* the last wait filled libev's array */
     uint64_t changes;
     void *stash[2]; /* memory for ev_loop_new, in its order of asking */
 } gcore__poller;
