@@ -13,6 +13,7 @@ standard library.
 
 from __future__ import annotations
 
+import builtins
 import errno
 import os
 import pickle
@@ -20,6 +21,7 @@ import signal
 import subprocess as __subprocess__
 import sys
 import traceback
+from _posixsubprocess import fork_exec
 from subprocess import (
     DEVNULL,
     PIPE,
@@ -79,10 +81,11 @@ mswindows = False
 _subprocess = getattr(__subprocess__, "_subprocess", _NONE)
 _winapi = getattr(__subprocess__, "_winapi", _NONE)
 _posixsubprocess = getattr(__subprocess__, "_posixsubprocess", None)
-_fork_exec = getattr(__subprocess__, "_fork_exec", None)
+_fork_exec = fork_exec
 _set_inheritable = os.set_inheritable
 os_close = get_original("os", "close")
 fork = get_original("os", "fork")
+waitpid = get_original("os", "waitpid")
 
 # What close_fds means unless it is given.
 _PLATFORM_DEFAULT_CLOSE_FDS = object()
@@ -268,16 +271,57 @@ class Popen(__subprocess__.Popen):
     def _execute_child(self, args, executable, preexec_fn, close_fds,
                        pass_fds, cwd, env, startupinfo, creationflags, shell,
                        p2cread, p2cwrite, c2pread, c2pwrite,
-                       errread, errwrite, *rest):
-        p2cwrite, c2pread, errread = self._parent_ends
+                       errread, errwrite, restore_signals, *identity):
         self._open_pipes()
-        start = (super()._execute_child if preexec_fn is None
-                 else self._fork_child)
-        start(args, executable, preexec_fn, close_fds, pass_fds, cwd, env,
-              startupinfo, creationflags, shell, p2cread, p2cwrite,
-              c2pread, c2pwrite, errread, errwrite, *rest)
-        if self.returncode is None:
-            self._watch()
+        args = _argument_list(args, shell, executable)
+        if executable is None:
+            executable = args[0]
+        sys.audit("subprocess.Popen", executable, args, cwd, env)
+        child_ends = p2cread, c2pwrite, errwrite
+        error_read, error_write = _high_pipe()
+        try:
+            try:
+                if preexec_fn is None:
+                    self.pid = _fork_and_exec(
+                        args, executable, close_fds,
+                        {error_write, *pass_fds}, cwd, env, child_ends,
+                        self._parent_ends, (error_read, error_write),
+                        restore_signals, identity)
+                else:
+                    self.pid = fork()
+                    if not self.pid:
+                        self._be_child(
+                            args, executable, preexec_fn, close_fds,
+                            pass_fds, cwd, env, child_ends, error_write,
+                            restore_signals, identity)
+                self._child_created = True
+            finally:
+                # The real close: that of gevent.os may put it off, and the
+                # end of this pipe is what says that all went well.
+                os_close(error_write)
+            self._close_pipe_fds(p2cread, self._parent_ends[0],
+                                 self._parent_ends[1], c2pwrite,
+                                 self._parent_ends[2], errwrite)
+            try:
+                failure = _read_error(error_read)
+            except BaseException:
+                self._watch()
+                raise
+        finally:
+            os_close(error_read)
+        if failure:
+            self._reap()
+            told = _told_by_c if preexec_fn is None else _told_by_python
+            raise told(failure, cwd, executable)
+        self._watch()
+
+    def _reap(self):
+        """Wait for a child that is about to exit."""
+        try:
+            _, status = waitpid(self.pid, 0)
+            self.returncode = os.waitstatus_to_exitcode(status)
+        except ChildProcessError:
+            pass
 
     def _open_pipes(self):
         ends = dict(zip(("stdin", "stdout", "stderr"), self._parent_ends))
@@ -321,51 +365,18 @@ class Popen(__subprocess__.Popen):
 
     # Starting with a preexec_fn
 
-    def _fork_child(self, args, executable, preexec_fn, close_fds, pass_fds,
-                    cwd, env, startupinfo, creationflags, shell,
-                    p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite,
-                    restore_signals, *rest):
-        args = _argument_list(args, shell, executable)
-        if executable is None:
-            executable = args[0]
-        sys.audit("subprocess.Popen", executable, args, cwd, env)
-        error_read, error_write = _high_pipe()
-        try:
-            try:
-                self.pid = fork()
-                if not self.pid:
-                    self._be_child(
-                        args, executable, preexec_fn, close_fds, pass_fds,
-                        cwd, env, p2cread, c2pwrite, errwrite, error_write,
-                        restore_signals, rest)
-                self._child_created = True
-            finally:
-                os_close(error_write)
-            self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite,
-                                 errread, errwrite)
-            try:
-                failure = _read_error(error_read)
-            except BaseException:
-                self._watch()
-                raise
-        finally:
-            os_close(error_read)
-        if failure:
-            os.waitpid(self.pid, 0)
-            raise _unpickled(failure, cwd, executable)
-
     def _be_child(self, args, executable, preexec_fn, close_fds, pass_fds,
-                  cwd, env, p2cread, c2pwrite, errwrite, error_write,
-                  restore_signals, rest):
+                  cwd, env, child_ends, error_write, restore_signals,
+                  identity):
         """In the child: become *executable*, or tell why not and exit."""
         failed = None
         try:
-            _take_stdio(p2cread, c2pwrite, errwrite)
+            _take_stdio(*child_ends)
             if cwd is not None:
                 failed = "chdir"
                 os.chdir(cwd)
                 failed = None
-            _take_identity(restore_signals, *rest)
+            _take_identity(restore_signals, *identity)
             preexec_fn()
             keep = sorted({error_write, *map(int, pass_fds)})
             if close_fds:
@@ -649,7 +660,7 @@ class _Communication:
                      for reader in self._readers)
 
 
-# Helpers of the fork in Python; those after it run in the child.
+# Starting a child: helpers of the parent.
 
 def _make_blocking(fd):
     # The child expects a blocking descriptor; one that comes from a file
@@ -701,8 +712,66 @@ def _read_error(fd):
     return data
 
 
-def _unpickled(data, cwd, executable):
-    """The exception of the child, with the file name that it is about."""
+def _fork_and_exec(args, executable, close_fds, keep, cwd, env, child_ends,
+                   parent_ends, error_pipe, restore_signals, identity):
+    """Start a child by the C code of the standard library; its pid."""
+    gid, gids, uid, umask, new_session, *process_group = identity
+    ends = [fd for pair in zip(child_ends, parent_ends) for fd in pair]
+    ends[2:] = ends[3], ends[2], ends[5], ends[4]  # the end to read first
+    flags = []
+    if sys.version_info >= (3, 11) and hasattr(__subprocess__, "_USE_VFORK"):
+        flags.append(__subprocess__._USE_VFORK)
+    return fork_exec(
+        args, _candidates(executable, env), close_fds,
+        tuple(sorted(map(int, keep))), cwd, _environment(env), *ends,
+        *error_pipe, restore_signals, new_session, *process_group,
+        gid, gids, uid, umask, None, *flags)
+
+
+def _candidates(executable, env):
+    """The files that *executable* may mean, as bytes."""
+    executable = os.fsencode(executable)
+    if os.path.dirname(executable):
+        return (executable,)
+    return tuple(os.path.join(os.fsencode(folder), executable)
+                 for folder in os.get_exec_path(env))
+
+
+def _environment(env):
+    """The mapping *env* as `name=value` bytes."""
+    if env is None:
+        return None
+    lines = []
+    for name, value in env.items():
+        name = os.fsencode(name)
+        if b"=" in name:
+            raise ValueError("illegal environment variable name")
+        lines.append(name + b"=" + os.fsencode(value))
+    return lines
+
+
+def _told_by_c(data, cwd, executable):
+    """The exception that C code describes as `type:errno in hex:text`."""
+    try:
+        name, number, text = bytes(data).split(b":", 2)
+        kind = getattr(builtins, name.decode("ascii"), SubprocessError)
+        number = int(number, 16)
+        text = text.decode()
+    except ValueError:
+        return SubprocessError(f"Bad exception data from child: {data!r}")
+    if not (issubclass(kind, OSError) and number):
+        return kind(text)
+    message = os.strerror(number)
+    # Before 3.13 a plain "noexec" came from changing the directory only.
+    if text == "noexec:chdir" or (text and sys.version_info < (3, 13)):
+        return kind(number, message, cwd)
+    if text:
+        return kind(number, message)
+    return kind(number, message, executable)
+
+
+def _told_by_python(data, cwd, executable):
+    """The exception that the child pickled, with its file name."""
     try:
         ex, failed = pickle.loads(data)
     except Exception:
@@ -711,6 +780,8 @@ def _unpickled(data, cwd, executable):
         ex.filename = cwd if failed == "chdir" else executable
     return ex
 
+
+# What runs in the child of a fork in Python.
 
 def _pickled(ex, failed):
     ex.child_traceback = "".join(
