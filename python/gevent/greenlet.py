@@ -277,6 +277,8 @@ class Greenlet(greenlet):
             if (getattr(function, '__func__', None) is _default_run
                     and type(self).run is Greenlet.run):
                 return ''
+            if getattr(function, '__self__', None) is self:
+                function = function.__func__  # or this would not end
         parts = [repr(arg)[:50] for arg in self.args]
         parts += ['%s=%s' % (key, repr(value)[:50])
                   for key, value in self.kwargs.items()]
