@@ -21,6 +21,13 @@ if _engine.ACCELERATED:
 else:
     from libgcore import _plain_queue as _base
 
+__implements__ = [
+    'SimpleQueue',
+    'PriorityQueue',
+    'LifoQueue',
+    'Queue',
+]
+
 __all__ = [
     'Queue',
     'PriorityQueue',

@@ -105,6 +105,11 @@ class LockType(BoundedSemaphore):
             _give_way()
         return acquired
 
+    def _at_fork_reinit(self):
+        # As the native one does, this also sets it free.
+        super()._at_fork_reinit()
+        self.counter = 1
+
 
 def _check_timeout(blocking, timeout):
     if not blocking:

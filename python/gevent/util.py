@@ -313,6 +313,8 @@ class GreenletTree:
     @classmethod
     def _forest(cls):
         import gc
+        # Made by asking for it, if nobody has done so in this thread.
+        current_root = _root_of(getcurrent())
         trees = {}
         roots = []
         for each in gc.get_objects():
@@ -326,7 +328,7 @@ class GreenletTree:
                 trees[parent].add_child(tree)
             else:
                 roots.append(tree)
-        current = trees[_root_of(getcurrent())]
+        current = trees[current_root]
         current.is_current_tree = True
         return roots, current
 
@@ -350,10 +352,11 @@ def _spawning_greenlet(greenlet):
 def _parent_in_tree(greenlet):
     if _is_root(greenlet):
         return None
-    # The spawner may be gone; then the whole thread stands for it.
-    return _spawning_greenlet(greenlet) or (
-        greenlet.parent if not hasattr(greenlet, 'spawning_greenlet')
-        else _root_of(greenlet))
+    if not hasattr(greenlet, 'spawning_greenlet'):
+        return greenlet.parent
+    spawner = _spawning_greenlet(greenlet)
+    # It may be gone; then the whole thread stands for it.
+    return _root_of(greenlet) if spawner is None else spawner
 
 
 def _spawning_order(tree):
