@@ -358,6 +358,12 @@ class TrackGreenletTree(BoolSettingMixin, Setting):
     environment_key = 'GEVENT_TRACK_GREENLET_TREE'
     default = True
 
+    def set(self, value):
+        super().set(value)
+        # The engine makes the greenlets and keeps its own copy.
+        from libgcore import _engine
+        _engine.set_tracking(self.get())
+
 
 class MonitorThread(BoolSettingMixin, Setting):
     """

@@ -1,8 +1,6 @@
 """Greenlets that can be joined, linked, killed, and asked for their result."""
 import functools
 import sys
-from sys import _getframe as sys_getframe
-from weakref import ref as wref
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
@@ -26,9 +24,6 @@ iwait = iwait_on_objects
 wait = wait_on_objects
 _greenlet_is_dead = greenlet.dead.__get__
 _Wait = _engine.Wait
-_run_switch = _engine.run_switch
-# Links that run no foreign code.
-_DIRECT_LINKS = frozenset((_Wait, Gather))
 
 
 # ---- links -----------------------------------------------------------------
@@ -111,34 +106,27 @@ class _SpawnCode:
 class _SpawnFrame:
     """Looks enough like a frame to be printed as one."""
 
-    __slots__ = ('f_code', 'f_lineno', 'f_back')
+    __slots__ = ('f_code', 'f_lineno', 'f_lasti', 'f_back')
 
     f_globals = {}
     f_locals = {}
-    f_lasti = -1
 
-    def __init__(self, code, line, back):
+    def __init__(self, code, lasti, back):
         self.f_code = _SpawnCode(code)
-        self.f_lineno = line
+        self.f_lineno = _line(code, lasti)
+        self.f_lasti = lasti
         self.f_back = back
 
 
-def _capture_stack(limit):
-    """(code, line, code, line, ...) of the innermost `limit` callers."""
-    try:
-        frame = sys_getframe().f_back
-    except ValueError:
-        return None
-    captured = []
-    while frame is not None and limit > 0:
-        limit -= 1
-        captured += frame.f_code, frame.f_lineno
-        frame = frame.f_back
-    return captured
+def _line(code, lasti):
+    for start, end, line in code.co_lines():
+        if start <= lasti < end:
+            return line
+    return code.co_firstlineno
 
 
 def _frames(captured):
-    frame = None
+    frame = None  # [code, instruction, code, instruction, ...]
     for index in range(len(captured or ()) - 2, -1, -2):
         frame = _SpawnFrame(captured[index], captured[index + 1], frame)
     return frame
@@ -167,17 +155,20 @@ class _StartState:
 
 _STARTED = _StartState('completed')
 _CANCELLED = _StartState('cancelled')
-_SUCCESS = (None, None, None)
 
-_spawn_callbacks = None
+_spawn_callbacks = []
 
 
 def _call_spawn_callbacks(gr):
-    for callback in _spawn_callbacks:
+    for callback in list(_spawn_callbacks):
         callback(gr)
 
 
-class Greenlet(greenlet):
+_engine.configure_tasks(_STARTED, _CANCELLED, (None, None, None), Gather)
+_engine.set_tracking(GEVENT_CONFIG.track_greenlet_tree)
+
+
+class Greenlet(_engine.Task):
     """A light-weight cooperatively scheduled task.
 
     ``Greenlet(run, *args, **kwargs)`` makes one, ``start()`` has it run when
@@ -187,50 +178,13 @@ class Greenlet(greenlet):
     Raises TypeError when `run` is not callable.
     """
 
-    __slots__ = (
-        'value', 'args', 'kwargs', 'spawning_greenlet', 'spawn_tree_locals',
-        '_spawning_stack', '_function', '_links', '_exc_info', '_notifier',
-        '_start_event', '_formatted_info', '_name',
-    )
+    __slots__ = ()
 
     #: How many callers are kept of where it was spawned.
     spawning_stack_limit = 10
 
     # The hub looks for it on whoever gives up; subclasses may define it.
     switch_out = None
-
-    def __init__(self, run=None, *args, **kwargs):
-        greenlet.__init__(self, None, get_hub())
-        self._function = run
-        if run is not None:
-            if not callable(run):
-                raise TypeError(
-                    "The run argument or self._run must be callable")
-        elif not callable(self._run):
-            raise TypeError("The run argument or self._run must be callable")
-        self.args = args
-        self.kwargs = kwargs
-        self.value = None
-        self._exc_info = self._notifier = self._start_event = None
-        self._formatted_info = self._name = None
-        self._links = []
-        if GEVENT_CONFIG.track_greenlet_tree:
-            spawner = getcurrent()
-            self.spawning_greenlet = wref(spawner)
-            try:
-                tree = spawner.spawn_tree_locals
-            except AttributeError:
-                tree = None
-            if tree is None:
-                # The root greenlet's children each begin a tree.
-                tree = {}
-                if spawner.parent is not None:
-                    spawner.spawn_tree_locals = tree
-            self.spawn_tree_locals = tree
-            self._spawning_stack = _capture_stack(self.spawning_stack_limit)
-        else:
-            self.spawning_greenlet = self.spawn_tree_locals = None
-            self._spawning_stack = None
 
     @property
     def spawning_stack(self):
@@ -297,45 +251,6 @@ class Greenlet(greenlet):
 
     # ---- states ----------------------------------------------------------
 
-    def __bool__(self):
-        return self._start_event is not None and self._exc_info is None
-
-    @property
-    def started(self):
-        """Whether it has been started and has not ended."""
-        return bool(self)
-
-    @property
-    def dead(self):
-        """Whether it has ended, or was killed before it ran."""
-        if _greenlet_is_dead(self):
-            return True
-        event = self._start_event
-        if event is _STARTED or event is None or event.pending:
-            return False
-        if event is _CANCELLED:
-            return not _is_active(self)
-        # The start has been taken: it runs, or somebody ended it unseen.
-        return False
-
-    def ready(self):
-        """Whether it has ended; a true or false value."""
-        return self._exc_info is not None or self.dead
-
-    def successful(self):
-        """Whether it has ended without an error; a true or false value.
-
-        Being killed by GreenletExit is a success.
-        """
-        exc_info = self._exc_info
-        return exc_info is not None and exc_info[1] is None
-
-    @property
-    def exception(self):
-        """The error it ended with, or None."""
-        exc_info = self._exc_info
-        return exc_info[1] if exc_info is not None else None
-
     @property
     def exc_info(self):
         """The error it ended with as a tuple, or () when there is none."""
@@ -345,13 +260,6 @@ class Greenlet(greenlet):
         return (exc_info[0], exc_info[1], load_traceback(exc_info[2]))
 
     # ---- starting --------------------------------------------------------
-
-    def start(self):
-        """Have it run when the caller gives up; once."""
-        if self._start_event is None:
-            self._start_event = _run_switch(self.parent.loop, self)
-            if _spawn_callbacks:
-                _call_spawn_callbacks(self)
 
     def start_later(self, seconds):
         """Have it run in `seconds`."""
@@ -365,22 +273,16 @@ class Greenlet(greenlet):
     @staticmethod
     def add_spawn_callback(callback):
         """Call ``callback(greenlet)`` for each greenlet that is started."""
-        global _spawn_callbacks
-        _spawn_callbacks = (_spawn_callbacks or []) + [callback]
+        _spawn_callbacks.append(callback)
+        _engine.set_spawn_callback(_call_spawn_callbacks)
 
     @staticmethod
     def remove_spawn_callback(callback):
         """Undo :meth:`add_spawn_callback`."""
-        global _spawn_callbacks
-        left = [item for item in _spawn_callbacks or () if item != callback]
-        _spawn_callbacks = left or None
-
-    @classmethod
-    def spawn(cls, *args, **kwargs):
-        """Make one and start it."""
-        g = cls(*args, **kwargs)
-        g.start()
-        return g
+        if callback in _spawn_callbacks:
+            _spawn_callbacks.remove(callback)
+        if not _spawn_callbacks:
+            _engine.set_spawn_callback(None)
 
     @classmethod
     def spawn_later(cls, seconds, *args, **kwargs):
@@ -396,26 +298,6 @@ class Greenlet(greenlet):
 
     # ---- running ---------------------------------------------------------
 
-    def run(self):
-        """Call ``_run`` with the arguments and report how that ended."""
-        event = self._start_event
-        self._start_event = _STARTED
-        if event is not None and event is not _STARTED:
-            event.stop()
-            event.close()
-        try:
-            try:
-                function = self._function
-                if function is None:
-                    function = self._run
-                result = function(*self.args, **self.kwargs)
-            except:  # pylint:disable=bare-except
-                self._report_error(sys.exc_info())
-            else:
-                self._report_result(result)
-        finally:
-            self._free()
-
     def _run(self, *args, **kwargs):
         """Override in subclasses; the default calls what was passed."""
         if self._function is not None:
@@ -424,18 +306,9 @@ class Greenlet(greenlet):
 
     def _free(self):
         """Drop what only a run needs."""
-        self._format_info()
         self._function = None
         self.args = ()
         self.kwargs = {}
-        if '_run' in self.__dict__:
-            del self.__dict__['_run']
-
-    def _report_result(self, result):
-        self._exc_info = _SUCCESS
-        self.value = result
-        if self._links:
-            self._schedule_links()
 
     def _report_error(self, exc_info):
         if isinstance(exc_info[1], GreenletExit):
@@ -446,8 +319,7 @@ class Greenlet(greenlet):
         except:  # pylint:disable=bare-except
             copy = None  # out of stack or memory: the error itself remains
         self._exc_info = exc_info[0], exc_info[1], copy
-        if self._links:
-            self._schedule_links()
+        self._schedule_links()
         try:
             self.parent.handle_error(self, *exc_info)
         finally:
@@ -558,20 +430,6 @@ class Greenlet(greenlet):
     def _timed_out(self, timeout):
         raise Timeout(timeout)
 
-    def join(self, timeout=None):
-        """Wait for its end, or `timeout` seconds."""
-        if not self.ready():
-            self._wait_for_end(timeout)
-
-    def _wait_for_end(self, timeout):
-        wait = _Wait(self)
-        self._links.append(wait)
-        try:
-            return wait.park(timeout)
-        finally:
-            if not wait.woken:
-                self._remove_link(wait)
-
     def _raise_exception(self):
         kind, error, copy = self._exc_info
         if error.__traceback__ is None:
@@ -623,14 +481,9 @@ class Greenlet(greenlet):
         self.link(callback, SpawnedLink=SpawnedLink)
 
     def _schedule_links(self):
-        if self._notifier:
-            return
-        links = self._links
-        if len(links) == 1 and type(links[0]) in _DIRECT_LINKS:
-            # The usual case, one join: no need to go through the hub.
-            links.pop()(self)
-            return
-        self._notifier = self.parent.loop.run_callback(self._notify_links)
+        if self._links and not self._notifier:
+            self._notifier = self.parent.loop.run_callback(
+                self._notify_links)
 
     def _notify_links(self):
         # Links may remove later ones, so the list is looked at anew.

@@ -8,8 +8,9 @@ import sys
 
 __all__ = [
     'ACCELERATED', 'AsyncWatcher', 'HubBase', 'IoWatcher', 'Loop',
-    'StatWatcher', 'TimerWatcher', 'Wait', 'Watcher', 'cached_chunks',
-    'callback', 'configure', 'get_hub', 'get_hub_if_exists',
+    'StatWatcher', 'Task', 'TimerWatcher', 'Wait', 'Watcher', 'cached_chunks',
+    'callback', 'configure', 'configure_tasks', 'get_hub',
+    'get_hub_if_exists', 'set_spawn_callback', 'set_tracking',
     'install_chunk_cache', 'pause', 'run_switch', 'set_events_marker',
     'set_hub', 'sleep', 'trim_chunks', 'implementation',
 ]
@@ -33,12 +34,14 @@ HubBase = implementation.HubBase
 IoWatcher = implementation.IoWatcher
 Loop = implementation.Loop
 StatWatcher = implementation.StatWatcher
+Task = implementation.Task
 TimerWatcher = implementation.TimerWatcher
 Wait = implementation.Wait
 Watcher = implementation.Watcher
 callback = implementation.callback
 cached_chunks = implementation.cached_chunks
 configure = implementation.configure
+configure_tasks = implementation.configure_tasks
 get_hub = implementation.get_hub
 get_hub_if_exists = implementation.get_hub_if_exists
 install_chunk_cache = implementation.install_chunk_cache
@@ -46,6 +49,8 @@ pause = implementation.pause
 run_switch = implementation.run_switch
 set_events_marker = implementation.set_events_marker
 set_hub = implementation.set_hub
+set_spawn_callback = implementation.set_spawn_callback
+set_tracking = implementation.set_tracking
 sleep = implementation.sleep
 trim_chunks = implementation.trim_chunks
 

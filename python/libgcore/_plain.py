@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 
 from greenlet import getcurrent, greenlet
@@ -18,9 +19,10 @@ from libgcore._binding import ffi, lib
 
 __all__ = [
     'AsyncWatcher', 'HubBase', 'IoWatcher', 'Loop', 'StatWatcher',
-    'TimerWatcher', 'Wait', 'Watcher', 'cached_chunks', 'callback',
-    'configure', 'get_hub', 'get_hub_if_exists', 'install_chunk_cache',
-    'pause', 'run_switch', 'set_events_marker', 'set_hub', 'sleep',
+    'Task', 'TimerWatcher', 'Wait', 'Watcher', 'cached_chunks', 'callback',
+    'configure', 'configure_tasks', 'get_hub', 'get_hub_if_exists', 'install_chunk_cache',
+    'pause', 'run_switch', 'set_events_marker', 'set_hub',
+    'set_spawn_callback', 'set_tracking', 'sleep',
     'trim_chunks',
 ]
 
@@ -373,6 +375,13 @@ def sleep(seconds=0, ref=True):
         pause()
         return
     Wait()._park_until(_deadline(seconds), ref, 0)
+
+
+def _parent_loop(task):
+    parent = task.parent
+    if parent is None:
+        raise AttributeError('the greenlet has no parent, so no hub')
+    return parent.loop
 
 
 # ---- the loop --------------------------------------------------------------
@@ -1128,3 +1137,163 @@ class StatWatcher(Watcher):
         return (info.mode, info.inode, info.device, info.links, info.user,
                 info.group, info.length, info.accessed // _NS,
                 info.modified // _NS, info.changed // _NS)
+
+
+# ---- tasks -----------------------------------------------------------------
+
+
+class _Tasks:
+    """What configure_tasks and its kin have set."""
+
+    started = cancelled = direct_link = spawn_callback = None
+    success = (None, None, None)
+    tracking = True
+
+
+def configure_tasks(started, cancelled, success, direct_link):
+    """The objects that stand for used-up start events, the exc_info of a
+    success, and the type of links that may be called by whoever ends."""
+    _Tasks.started, _Tasks.cancelled = started, cancelled
+    _Tasks.success, _Tasks.direct_link = success, direct_link
+
+
+def set_tracking(wanted):
+    """Whether tasks remember who spawned them."""
+    _Tasks.tracking = bool(wanted)
+
+
+def set_spawn_callback(callback):
+    """Called with each task that starts; None for nothing."""
+    _Tasks.spawn_callback = callback
+
+
+def _capture_stack(limit):
+    frame = sys._getframe(2)
+    captured = []
+    while frame is not None and limit > 0:
+        limit -= 1
+        captured += frame.f_code, frame.f_lasti
+        frame = frame.f_back
+    return captured
+
+
+def _tree_of(spawner):
+    tree = getattr(spawner, 'spawn_tree_locals', None)
+    if tree is None:
+        tree = {}
+        if spawner.parent is not None:
+            spawner.spawn_tree_locals = tree
+    return tree
+
+
+class Task(greenlet):
+    """A greenlet that keeps how it ended."""
+
+    __slots__ = (
+        '_function', 'args', 'kwargs', 'value', '_exc_info', '_links',
+        '_notifier', '_start_event', '_formatted_info', '_name',
+        'spawning_greenlet', 'spawn_tree_locals', '_spawning_stack',
+    )
+
+    def __init__(self, run=None, *args, **kwargs):
+        greenlet.__init__(self, None, get_hub())
+        self._function = run
+        if not callable(self._run if run is None else run):
+            raise TypeError("The run argument or self._run must be callable")
+        self.args = args
+        self.kwargs = kwargs
+        self.value = self._exc_info = self._notifier = None
+        self._start_event = self._formatted_info = self._name = None
+        self.spawning_greenlet = self.spawn_tree_locals = None
+        self._spawning_stack = None
+        self._links = []
+        if _Tasks.tracking:
+            spawner = getcurrent()
+            self.spawning_greenlet = weakref.ref(spawner)
+            self.spawn_tree_locals = _tree_of(spawner)
+            self._spawning_stack = _capture_stack(self.spawning_stack_limit)
+
+    def start(self):
+        """Have it run when the caller gives up; once."""
+        if self._start_event is None:
+            self._start_event = run_switch(_parent_loop(self), self)
+            if _Tasks.spawn_callback is not None:
+                _Tasks.spawn_callback(self)
+
+    @classmethod
+    def spawn(cls, *args, **kwargs):
+        """Make one and start it."""
+        task = cls(*args, **kwargs)
+        task.start()
+        return task
+
+    def run(self):
+        """Call the function and keep how that ended."""
+        event, self._start_event = self._start_event, _Tasks.started
+        if event not in (None, _Tasks.started, _Tasks.cancelled):
+            event.close()
+        try:
+            try:
+                function = self._function
+                if function is None:
+                    function = self._run
+                result = function(*self.args, **self.kwargs)
+            except:  # pylint:disable=bare-except
+                self._report_error(sys.exc_info())
+            else:
+                self._report_result(result)
+        finally:
+            self._function = None
+            self.args = ()
+            self.kwargs = {}
+
+    def _report_result(self, result):
+        self._exc_info = _Tasks.success
+        self.value = result
+        links = self._links
+        if not links or self._notifier:
+            return
+        if len(links) == 1 and type(links[0]) in (Wait, _Tasks.direct_link):
+            links.pop()(self)
+        else:
+            self._schedule_links()
+
+    def __bool__(self):
+        return self._start_event is not None and self._exc_info is None
+
+    started = property(__bool__, doc="""Whether it has been started and has
+        not ended.""")
+
+    @property
+    def dead(self):
+        """Whether it has ended, or was killed before it ran."""
+        return (greenlet.dead.__get__(self)
+                or (self._start_event is _Tasks.cancelled
+                    and not greenlet.__bool__(self)))
+
+    def ready(self):
+        """Whether it has ended."""
+        return self._exc_info is not None or self.dead
+
+    def successful(self):
+        """Whether it has ended without an error."""
+        return self._exc_info is not None and self._exc_info[1] is None
+
+    @property
+    def exception(self):
+        """The error it ended with, or None."""
+        return None if self._exc_info is None else self._exc_info[1]
+
+    def _wait_for_end(self, timeout):
+        wait = Wait(self)
+        self._links.append(wait)
+        try:
+            return wait.park(timeout)
+        finally:
+            if not wait.woken and wait in self._links:
+                self._links.remove(wait)
+
+    def join(self, timeout=None):
+        """Wait for its end, or `timeout` seconds."""
+        if not self.ready():
+            self._wait_for_end(timeout)

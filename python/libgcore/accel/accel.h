@@ -152,11 +152,13 @@ int accel_callback_init(PyObject *module);
 int accel_wait_init(PyObject *module);
 int accel_loop_init(PyObject *module);
 int accel_watcher_init(PyObject *module);
+int accel_task_init(PyObject *module);
 int accel_chunks_init(PyObject *module);
 int accel_event_init(PyObject *module);
 int accel_semaphore_init(PyObject *module);
 int accel_queue_init(PyObject *module);
 int accel_local_init(PyObject *module);
+int accel_timeout_init(PyObject *module);
 int netio_init(PyObject *module);
 
 #endif

@@ -109,24 +109,31 @@ PyObject *accel_loop_run_callback(LoopObject *loop, PyObject *func,
     return callback;
 }
 
-static PyObject *loop_run_switch(PyObject *Py_UNUSED(module), PyObject *args)
+PyObject *accel_loop_run_switch(PyObject *loop, PyObject *greenlet)
 {
-    PyObject *loop, *greenlet;
-    if (!PyArg_ParseTuple(args, "O!O", accel_loop_type, &loop, &greenlet))
+    static PyObject *empty;
+    if (!PyObject_TypeCheck(loop, accel_loop_type)) {
+        PyErr_Format(PyExc_TypeError, "not an engine loop: %R", loop);
         return NULL;
-    if (accel_loop_check((LoopObject *)loop) < 0)
-        return NULL;
-    PyObject *empty = PyTuple_New(0);
-    if (!empty)
+    }
+    if (accel_loop_check((LoopObject *)loop) < 0
+        || (!empty && !(empty = PyTuple_New(0))))
         return NULL;
     PyObject *callback = callback_make(greenlet, empty);
-    Py_DECREF(empty);
     if (!callback)
         return NULL;
     ((CallbackObject *)callback)->starts_greenlet = true;
     if (accel_loop_push((LoopObject *)loop, callback) < 0)
         Py_CLEAR(callback);
     return callback;
+}
+
+static PyObject *run_switch(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *loop, *greenlet;
+    if (!PyArg_ParseTuple(args, "OO", &loop, &greenlet))
+        return NULL;
+    return accel_loop_run_switch(loop, greenlet);
 }
 
 static PyObject *callback_stop(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -235,7 +242,7 @@ static PyType_Spec callback_spec = {
 };
 
 static PyMethodDef functions[] = {
-    {"run_switch", loop_run_switch, METH_VARARGS,
+    {"run_switch", run_switch, METH_VARARGS,
      "run_switch(loop, greenlet)\n\nQueue the start of a greenlet; a "
      "callback that can be stopped."},
     {NULL, NULL, 0, NULL}};

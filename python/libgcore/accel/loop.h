@@ -25,11 +25,23 @@ PyObject *accel_raise(int error);
 gcore_watch *accel_loop_borrow_timer(LoopObject *loop);
 void accel_loop_return_timer(LoopObject *loop, gcore_watch *timer);
 
+/* Queue the start of a greenlet: a new callback that can be stopped. */
+PyObject *accel_loop_run_switch(PyObject *loop, PyObject *greenlet);
+
 /* Run one callback object, or one watcher's callback, in the hub. */
 extern PyTypeObject *accel_callback_type;
 void accel_callback_run(PyObject *callback, LoopObject *loop);
 void accel_watcher_run(PyObject *watcher, LoopObject *loop);
 void accel_watcher_complete(PyObject *watcher, int64_t result);
+
+/* A started timer of `type`, a subtype of TimerWatcher, as loop.timer() would
+ * make it; priority within -2..2. */
+extern PyTypeObject *accel_timer_type;
+PyObject *accel_timer_start(PyTypeObject *type, LoopObject *loop,
+                            double after, bool ref, int priority,
+                            PyObject *callback, PyObject *args);
+/* Stop a watcher for good. */
+void accel_watcher_close(PyObject *watcher);
 
 /* A wait's time-out came back from a poll. */
 void accel_wait_expire(WaitObject *wait, int64_t result);

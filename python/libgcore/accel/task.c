@@ -1,0 +1,762 @@
+/*
+ * Task: a greenlet that is started through the run queue and keeps how it
+ * ended.  gevent's Greenlet is this and names, links and killing on top.
+ *
+ * The fields stand behind greenlet's own object, at the size greenlet says
+ * it has: nothing here knows greenlet's layout.
+ */
+#include "greenlets.h"
+#include "loop.h"
+
+#include <greenlet/greenlet.h>
+
+typedef struct {
+    PyObject *function; /* NULL: the _run method */
+    PyObject *args;
+    PyObject *kwargs; /* NULL for none */
+    PyObject *value;
+    PyObject *exc_info; /* a tuple of three once it has ended */
+    PyObject *links;    /* list, NULL while there was none */
+    PyObject *notifier; /* the callback that tells the links */
+    PyObject *start_event;
+    PyObject *formatted_info;
+    PyObject *name;
+    PyObject *spawning_greenlet;  /* a weak reference */
+    PyObject *spawn_tree_locals;
+    PyObject *spawning_stack; /* [code, instruction, code, ...] */
+} task_fields;
+
+#define FIELD_COUNT (sizeof(task_fields) / sizeof(PyObject *))
+
+static Py_ssize_t fields_offset;
+static destructor greenlet_dealloc;
+static traverseproc greenlet_traverse;
+static inquiry greenlet_clear;
+static PyTypeObject *task_type;
+
+static PyObject *event_started, *event_cancelled; /* used-up start events */
+static PyObject *success;   /* (None, None, None) */
+static PyObject *no_args;
+static PyObject *spawn_callback; /* called with what is started, or NULL */
+static PyTypeObject *direct_link; /* runs no foreign code when called */
+static bool tracking = true;
+
+static PyObject *str_run, *str_loop, *str_tree, *str_limit, *str_back,
+    *str_lasti, *str_start, *str_report_error, *str_schedule_links;
+
+static inline task_fields *fields(PyObject *self)
+{
+    return (task_fields *)((char *)self + fields_offset);
+}
+
+/* ---- memory -------------------------------------------------------------- */
+
+static int task_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    PyObject **slots = (PyObject **)fields(self);
+    for (size_t i = 0; i < FIELD_COUNT; i++)
+        Py_VISIT(slots[i]);
+    return greenlet_traverse(self, visit, arg);
+}
+
+static void clear_fields(PyObject *self)
+{
+    PyObject **slots = (PyObject **)fields(self);
+    for (size_t i = 0; i < FIELD_COUNT; i++)
+        Py_CLEAR(slots[i]);
+}
+
+static int task_clear(PyObject *self)
+{
+    clear_fields(self);
+    return greenlet_clear(self);
+}
+
+static void task_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    clear_fields(self);
+    greenlet_dealloc(self); /* ends it first if it is still active */
+    Py_DECREF(type);
+}
+
+/* ---- where it was spawned ------------------------------------------------ */
+
+static int append_frame(PyObject *captured, PyObject *frame)
+{
+    PyObject *code = (PyObject *)PyFrame_GetCode((PyFrameObject *)frame);
+    PyObject *lasti = PyObject_GetAttr(frame, str_lasti);
+    int failed = !code || !lasti || PyList_Append(captured, code) < 0
+                 || PyList_Append(captured, lasti) < 0;
+    Py_XDECREF(code);
+    Py_XDECREF(lasti);
+    return failed ? -1 : 0;
+}
+
+/* The innermost `limit` callers; lines are worked out when asked for. */
+static PyObject *capture_stack(long limit)
+{
+    PyObject *captured = PyList_New(0);
+    PyObject *frame = (PyObject *)PyEval_GetFrame();
+    Py_XINCREF(frame);
+    while (captured && frame && frame != Py_None && limit-- > 0) {
+        PyObject *back = NULL;
+        if (append_frame(captured, frame) < 0
+            || !(back = PyObject_GetAttr(frame, str_back)))
+            Py_CLEAR(captured);
+        Py_DECREF(frame);
+        frame = back;
+    }
+    Py_XDECREF(frame);
+    return captured;
+}
+
+/* An attribute, or NULL without an exception. */
+static PyObject *attribute_or_null(PyObject *object, PyObject *name)
+{
+    PyObject *value = PyObject_GetAttr(object, name);
+    if (!value && PyErr_ExceptionMatches(PyExc_AttributeError))
+        PyErr_Clear();
+    return value;
+}
+
+/* The dictionary that a tree of greenlets shares.  The children of a
+ * thread's root greenlet each begin a tree of their own. */
+static PyObject *tree_of(PyObject *spawner)
+{
+    PyObject *tree;
+    bool task = PyObject_TypeCheck(spawner, task_type);
+    if (task) {
+        tree = fields(spawner)->spawn_tree_locals;
+        Py_XINCREF(tree);
+    } else {
+        tree = attribute_or_null(spawner, str_tree);
+    }
+    if (tree && tree != Py_None)
+        return tree;
+    Py_XDECREF(tree);
+    if (PyErr_Occurred() || !(tree = PyDict_New()))
+        return NULL;
+    PyGreenlet *parent = PyGreenlet_GetParent((PyGreenlet *)spawner);
+    if (!parent)
+        return tree;
+    Py_DECREF((PyObject *)parent);
+    if (PyObject_SetAttr(spawner, str_tree, tree) < 0)
+        Py_CLEAR(tree);
+    return tree;
+}
+
+static int track(PyObject *self)
+{
+    task_fields *task = fields(self);
+    PyObject *spawner = accel_current_greenlet();
+    if (!spawner)
+        return -1;
+    accel_replace(&task->spawning_greenlet, PyWeakref_NewRef(spawner, NULL));
+    accel_replace(&task->spawn_tree_locals, tree_of(spawner));
+    Py_DECREF(spawner);
+    if (!task->spawning_greenlet || !task->spawn_tree_locals)
+        return -1;
+    PyObject *limit = PyObject_GetAttr(self, str_limit);
+    if (!limit)
+        return -1;
+    long number = PyLong_AsLong(limit);
+    Py_DECREF(limit);
+    if (number == -1 && PyErr_Occurred())
+        return -1;
+    accel_replace(&task->spawning_stack, capture_stack(number));
+    return task->spawning_stack ? 0 : -1;
+}
+
+/* ---- making -------------------------------------------------------------- */
+
+static int check_function(PyObject *self, PyObject *function)
+{
+    bool own = function != NULL;
+    if (!own && !(function = PyObject_GetAttr(self, str_run)))
+        return -1;
+    int callable = PyCallable_Check(function);
+    if (!own)
+        Py_DECREF(function);
+    if (callable)
+        return 0;
+    PyErr_SetString(PyExc_TypeError,
+                    "The run argument or self._run must be callable");
+    return -1;
+}
+
+static int take_call(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    task_fields *task = fields(self);
+    Py_ssize_t count = PyTuple_Size(args);
+    PyObject *function = count ? PyTuple_GetItem(args, 0) : NULL;
+    PyObject *rest = NULL;
+    if (kwargs && PyDict_Size(kwargs)) {
+        rest = PyDict_Copy(kwargs);
+        PyObject *named =
+            rest && !function ? PyDict_GetItemString(rest, "run") : NULL;
+        if (named) {
+            accel_replace(&task->function, named);
+            Py_INCREF(named);
+            PyDict_DelItemString(rest, "run");
+        }
+        if (!rest)
+            return -1;
+    }
+    if (function && function != Py_None) {
+        Py_INCREF(function);
+        accel_replace(&task->function, function);
+    } else if (task->function == Py_None) {
+        Py_CLEAR(task->function);
+    }
+    accel_replace(&task->kwargs, rest);
+    PyObject *tail = no_args;
+    if (count > 1)
+        tail = PyTuple_GetSlice(args, 1, count);
+    else
+        Py_INCREF(tail);
+    accel_replace(&task->args, tail);
+    return tail ? check_function(self, task->function) : -1;
+}
+
+static int task_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    PyObject *hub = accel_current_hub(1);
+    if (!hub
+        || PyGreenlet_SetParent((PyGreenlet *)self, (PyGreenlet *)hub) < 0
+        || take_call(self, args, kwargs) < 0)
+        return -1;
+    return tracking ? track(self) : 0;
+}
+
+/* ---- starting ------------------------------------------------------------ */
+
+/* The loop of the parent: new reference. */
+static PyObject *parent_loop(PyObject *self)
+{
+    PyObject *parent = (PyObject *)PyGreenlet_GetParent((PyGreenlet *)self);
+    if (!parent) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_AttributeError,
+                            "the greenlet has no parent, so no hub");
+        return NULL;
+    }
+    PyObject *loop;
+    if (parent == accel_current_hub(0) && accel_current_loop(0)) {
+        loop = (PyObject *)accel_current_loop(0);
+        Py_INCREF(loop);
+    } else {
+        loop = PyObject_GetAttr(parent, str_loop);
+    }
+    Py_DECREF(parent);
+    return loop;
+}
+
+static PyObject *task_start(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    task_fields *task = fields(self);
+    if (task->start_event)
+        Py_RETURN_NONE;
+    PyObject *loop = parent_loop(self);
+    if (!loop)
+        return NULL;
+    PyObject *event = accel_loop_run_switch(loop, self);
+    Py_DECREF(loop);
+    if (!event)
+        return NULL;
+    accel_replace(&task->start_event, event);
+    if (spawn_callback) {
+        PyObject *result =
+            PyObject_CallFunctionObjArgs(spawn_callback, self, NULL);
+        Py_XDECREF(result);
+        if (!result)
+            return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *task_spawn(PyObject *type, PyObject *args, PyObject *kwargs)
+{
+    PyObject *self = PyObject_Call(type, args, kwargs);
+    if (!self)
+        return NULL;
+    PyObject *started = PyObject_CallMethodObjArgs(self, str_start, NULL);
+    Py_XDECREF(started);
+    if (!started)
+        Py_CLEAR(self);
+    return self;
+}
+
+/* ---- running ------------------------------------------------------------- */
+
+static int use_up_start_event(PyObject *self)
+{
+    task_fields *task = fields(self);
+    PyObject *event = task->start_event;
+    Py_INCREF(event_started);
+    task->start_event = event_started;
+    if (!event || event == event_started || event == event_cancelled) {
+        Py_XDECREF(event);
+        return 0;
+    }
+    PyObject *stopped = PyObject_CallMethod(event, "close", NULL);
+    Py_XDECREF(stopped);
+    Py_DECREF(event);
+    return stopped ? 0 : -1;
+}
+
+static PyObject *call_function(PyObject *self)
+{
+    task_fields *task = fields(self);
+    PyObject *function = task->function;
+    if (function)
+        Py_INCREF(function);
+    else if (!(function = PyObject_GetAttr(self, str_run)))
+        return NULL;
+    PyObject *args = task->args ? task->args : no_args;
+    PyObject *kwargs = task->kwargs;
+    Py_INCREF(args);
+    Py_XINCREF(kwargs);
+    PyObject *result = PyObject_Call(function, args, kwargs);
+    Py_DECREF(function);
+    Py_DECREF(args);
+    Py_XDECREF(kwargs);
+    return result;
+}
+
+static void drop_call(PyObject *self)
+{
+    task_fields *task = fields(self);
+    Py_CLEAR(task->function);
+    Py_CLEAR(task->args);
+    Py_CLEAR(task->kwargs);
+}
+
+static int schedule_links(PyObject *self)
+{
+    task_fields *task = fields(self);
+    if (!task->links || PyList_Size(task->links) == 0 || task->notifier)
+        return 0;
+    PyObject *link = PyList_GetItem(task->links, 0);
+    /* The usual case, one join: no need to go through the hub. */
+    if (PyList_Size(task->links) == 1
+        && (Py_TYPE(link) == accel_wait_type
+            || Py_TYPE(link) == direct_link)) {
+        Py_INCREF(link);
+        PyList_SetSlice(task->links, 0, 1, NULL);
+        PyObject *told = PyObject_CallFunctionObjArgs(link, self, NULL);
+        Py_DECREF(link);
+        Py_XDECREF(told);
+        return told ? 0 : -1;
+    }
+    PyObject *result =
+        PyObject_CallMethodObjArgs(self, str_schedule_links, NULL);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+
+static int report_result(PyObject *self, PyObject *result)
+{
+    task_fields *task = fields(self);
+    Py_INCREF(success);
+    accel_replace(&task->exc_info, success);
+    Py_INCREF(result);
+    accel_replace(&task->value, result);
+    return schedule_links(self);
+}
+
+static int report_error(PyObject *self)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback)
+        PyException_SetTraceback(value, traceback);
+    PyObject *exc_info = PyTuple_Pack(3, type, value,
+                                      traceback ? traceback : Py_None);
+    PyObject *result = NULL;
+    if (exc_info)
+        result =
+            PyObject_CallMethodObjArgs(self, str_report_error, exc_info, NULL);
+    Py_XDECREF(result);
+    Py_XDECREF(exc_info);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+    return result ? 0 : -1;
+}
+
+static PyObject *task_run(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (use_up_start_event(self) < 0)
+        return NULL;
+    PyObject *result = call_function(self);
+    int failed = result ? report_result(self, result) : report_error(self);
+    Py_XDECREF(result);
+    drop_call(self);
+    if (failed)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *task_report_result(PyObject *self, PyObject *result)
+{
+    if (report_result(self, result) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* ---- states -------------------------------------------------------------- */
+
+static bool is_active(PyObject *self)
+{
+    return PyGreenlet_ACTIVE((PyGreenlet *)self);
+}
+
+/* Ended, or killed before it ran. */
+static bool is_dead(PyObject *self)
+{
+    if (is_active(self))
+        return false;
+    return PyGreenlet_STARTED((PyGreenlet *)self)
+           || fields(self)->start_event == event_cancelled;
+}
+
+static bool is_ready(PyObject *self)
+{
+    return fields(self)->exc_info || is_dead(self);
+}
+
+static PyObject *task_dead(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(is_dead(self));
+}
+
+static PyObject *task_ready(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(is_ready(self));
+}
+
+static PyObject *ended_with(PyObject *self)
+{
+    PyObject *exc_info = fields(self)->exc_info;
+    return exc_info ? PyTuple_GetItem(exc_info, 1) : NULL;
+}
+
+static PyObject *task_successful(PyObject *self,
+                                 PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(ended_with(self) == Py_None);
+}
+
+static PyObject *task_exception(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *error = ended_with(self);
+    error = error ? error : Py_None;
+    Py_INCREF(error);
+    return error;
+}
+
+static int task_bool(PyObject *self)
+{
+    task_fields *task = fields(self);
+    return task->start_event && !task->exc_info;
+}
+
+static PyObject *task_started(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(task_bool(self));
+}
+
+/* ---- waiting for its end ------------------------------------------------- */
+
+static PyObject *links_of(PyObject *self)
+{
+    task_fields *task = fields(self);
+    if (!task->links)
+        task->links = PyList_New(0);
+    return task->links;
+}
+
+static void remove_link(PyObject *self, PyObject *link)
+{
+    PyObject *links = fields(self)->links;
+    Py_ssize_t count = links ? PyList_Size(links) : 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (PyList_GetItem(links, i) != link)
+            continue;
+        PyList_SetSlice(links, i, i + 1, NULL);
+        return;
+    }
+}
+
+static int wait_for_end(PyObject *self, PyObject *timeout)
+{
+    PyObject *links = links_of(self);
+    WaitObject *wait = links ? accel_wait_new() : NULL;
+    if (!wait)
+        return -1;
+    Py_INCREF(self);
+    wait->subject = self;
+    int result = -1;
+    if (PyList_Append(links, (PyObject *)wait) == 0) {
+        result = accel_wait_park(wait, timeout, 0);
+        if (!accel_wait_woken(wait)) {
+            PyObject *type, *value, *traceback;
+            PyErr_Fetch(&type, &value, &traceback);
+            remove_link(self, (PyObject *)wait);
+            PyErr_Restore(type, value, traceback);
+        }
+    }
+    Py_DECREF((PyObject *)wait);
+    return result;
+}
+
+static PyObject *task_wait_for_end(PyObject *self, PyObject *timeout)
+{
+    int result = wait_for_end(self, timeout);
+    return result < 0 ? NULL : PyBool_FromLong(result);
+}
+
+static PyObject *task_join(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"timeout", NULL};
+    PyObject *timeout = Py_None;
+    if ((PyTuple_Size(args) || kwargs)
+        && !PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &timeout))
+        return NULL;
+    if (!is_ready(self) && wait_for_end(self, timeout) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* ---- attributes ---------------------------------------------------------- */
+
+static PyObject *get_args(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *args = fields(self)->args;
+    args = args ? args : no_args;
+    Py_INCREF(args);
+    return args;
+}
+
+static int set_args(PyObject *self, PyObject *value,
+                    void *Py_UNUSED(closure))
+{
+    if (!value || !PyTuple_Check(value)) {
+        PyErr_SetString(PyExc_TypeError, "args must be a tuple");
+        return -1;
+    }
+    Py_INCREF(value);
+    accel_replace(&fields(self)->args, value);
+    return 0;
+}
+
+static PyObject *get_kwargs(PyObject *self, void *Py_UNUSED(closure))
+{
+    task_fields *task = fields(self);
+    if (!task->kwargs)
+        return PyDict_New();
+    Py_INCREF(task->kwargs);
+    return task->kwargs;
+}
+
+static int set_kwargs(PyObject *self, PyObject *value,
+                      void *Py_UNUSED(closure))
+{
+    if (!value || !PyDict_Check(value)) {
+        PyErr_SetString(PyExc_TypeError, "kwargs must be a dict");
+        return -1;
+    }
+    Py_INCREF(value);
+    accel_replace(&fields(self)->kwargs, value);
+    return 0;
+}
+
+static PyObject *get_links(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *links = links_of(self);
+    Py_XINCREF(links);
+    return links;
+}
+
+/* A field that is shown as None while it is NULL, and may be set. */
+static PyObject *get_field(PyObject *self, void *offset)
+{
+    PyObject *value =
+        *(PyObject **)((char *)fields(self) + (intptr_t)offset);
+    value = value ? value : Py_None;
+    Py_INCREF(value);
+    return value;
+}
+
+static int set_field(PyObject *self, PyObject *value, void *offset)
+{
+    PyObject *stored = value == Py_None ? NULL : value;
+    Py_XINCREF(stored);
+    accel_replace((PyObject **)((char *)fields(self) + (intptr_t)offset),
+                  stored);
+    return 0;
+}
+
+#define FIELD(name, member, doc)                                             \
+    {name, get_field, set_field, doc, (void *)offsetof(task_fields, member)}
+
+static PyGetSetDef task_getset[] = {
+    FIELD("value", value, "What it returned; None unless it did."),
+    FIELD("_function", function, NULL),
+    FIELD("_exc_info", exc_info, NULL),
+    FIELD("_notifier", notifier, NULL),
+    FIELD("_start_event", start_event, NULL),
+    FIELD("_formatted_info", formatted_info, NULL),
+    FIELD("_name", name, NULL),
+    FIELD("spawning_greenlet", spawning_greenlet,
+          "A weak reference to who spawned it, or None."),
+    FIELD("spawn_tree_locals", spawn_tree_locals,
+          "A dictionary shared by a tree of greenlets, or None."),
+    FIELD("_spawning_stack", spawning_stack, NULL),
+    {"args", get_args, set_args, "What it is called with.", NULL},
+    {"kwargs", get_kwargs, set_kwargs, "What it is called with.", NULL},
+    {"_links", get_links, NULL, NULL, NULL},
+    {"dead", task_dead, NULL,
+     "Whether it has ended, or was killed before it ran.", NULL},
+    {"started", task_started, NULL,
+     "Whether it has been started and has not ended.", NULL},
+    {"exception", task_exception, NULL, "The error it ended with, or None.",
+     NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
+
+static PyMethodDef task_methods[] = {
+    {"start", task_start, METH_NOARGS,
+     "start()\n\nHave it run when the caller gives up; once."},
+    {"spawn", (PyCFunction)(void (*)(void))task_spawn,
+     METH_VARARGS | METH_KEYWORDS | METH_CLASS,
+     "spawn(*args, **kwargs)\n\nMake one and start it."},
+    {"run", task_run, METH_NOARGS,
+     "run()\n\nCall the function and keep how that ended."},
+    {"join", (PyCFunction)(void (*)(void))task_join,
+     METH_VARARGS | METH_KEYWORDS,
+     "join(timeout=None)\n--\n\nWait for its end, or `timeout` seconds."},
+    {"ready", task_ready, METH_NOARGS, "ready()\n--\n\nWhether it has ended."},
+    {"successful", task_successful, METH_NOARGS,
+     "successful()\n--\n\nWhether it has ended without an error.\n\nBeing "
+     "killed by GreenletExit is a success."},
+    {"_wait_for_end", task_wait_for_end, METH_O, NULL},
+    {"_report_result", task_report_result, METH_O, NULL},
+    {NULL, NULL, 0, NULL}};
+static PyType_Slot task_slots[] = {
+    {Py_tp_doc, "Task(run=None, *args, **kwargs)\n\nA greenlet that keeps "
+                "how it ended."},
+    {Py_tp_init, task_init},
+    {Py_tp_dealloc, task_dealloc},
+    {Py_tp_traverse, task_traverse},
+    {Py_tp_clear, task_clear},
+    {Py_nb_bool, task_bool},
+    {Py_tp_methods, task_methods},
+    {Py_tp_getset, task_getset},
+    {0, NULL}};
+static PyType_Spec task_spec = {
+    .name = "libgcore._accel.Task",
+    .basicsize = 0, /* filled in */
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = task_slots,
+};
+
+/* ---- module -------------------------------------------------------------- */
+
+static PyObject *configure_tasks(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *started, *cancelled, *ended, *link;
+    if (!PyArg_ParseTuple(args, "OOOO!", &started, &cancelled, &ended,
+                          &PyType_Type, &link))
+        return NULL;
+    Py_INCREF(started);
+    accel_replace(&event_started, started);
+    Py_INCREF(cancelled);
+    accel_replace(&event_cancelled, cancelled);
+    Py_INCREF(ended);
+    accel_replace(&success, ended);
+    Py_INCREF(link);
+    direct_link = (PyTypeObject *)link;
+    Py_RETURN_NONE;
+}
+
+static PyObject *set_tracking(PyObject *Py_UNUSED(module), PyObject *value)
+{
+    int wanted = PyObject_IsTrue(value);
+    if (wanted < 0)
+        return NULL;
+    tracking = wanted;
+    Py_RETURN_NONE;
+}
+
+static PyObject *set_spawn_callback(PyObject *Py_UNUSED(module),
+                                    PyObject *callback)
+{
+    callback = callback == Py_None ? NULL : callback;
+    Py_XINCREF(callback);
+    accel_replace(&spawn_callback, callback);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"configure_tasks", configure_tasks, METH_VARARGS,
+     "configure_tasks(started, cancelled, success, direct_link)\n\nThe "
+     "objects that stand for used-up start events, the exc_info of a\n"
+     "success, and the type of links that may be called by whoever ends."},
+    {"set_tracking", set_tracking, METH_O,
+     "set_tracking(wanted)\n\nWhether tasks remember who spawned them."},
+    {"set_spawn_callback", set_spawn_callback, METH_O,
+     "set_spawn_callback(callback)\n\nCalled with each task that starts; "
+     "None for nothing."},
+    {NULL, NULL, 0, NULL}};
+
+static int make_names(void)
+{
+    struct {
+        PyObject **slot;
+        const char *text;
+    } names[] = {
+        {&str_run, "_run"},
+        {&str_loop, "loop"},
+        {&str_tree, "spawn_tree_locals"},
+        {&str_limit, "spawning_stack_limit"},
+        {&str_back, "f_back"},
+        {&str_lasti, "f_lasti"},
+        {&str_start, "start"},
+        {&str_report_error, "_report_error"},
+        {&str_schedule_links, "_schedule_links"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!(*names[i].slot = PyUnicode_InternFromString(names[i].text)))
+            return -1;
+    return 0;
+}
+
+int accel_task_init(PyObject *module)
+{
+    PyGreenlet_Import();
+    if (!_PyGreenlet_API)
+        return -1;
+    PyTypeObject *greenlet = &PyGreenlet_Type;
+    PyObject *size =
+        PyObject_GetAttrString((PyObject *)greenlet, "__basicsize__");
+    if (!size)
+        return -1;
+    fields_offset = PyLong_AsSsize_t(size);
+    Py_DECREF(size);
+    task_spec.basicsize = (int)(fields_offset + (Py_ssize_t)sizeof(task_fields));
+    greenlet_dealloc = (destructor)PyType_GetSlot(greenlet, Py_tp_dealloc);
+    greenlet_traverse = (traverseproc)PyType_GetSlot(greenlet, Py_tp_traverse);
+    greenlet_clear = (inquiry)PyType_GetSlot(greenlet, Py_tp_clear);
+    no_args = PyTuple_New(0);
+    Py_INCREF(Py_None);
+    event_started = Py_None;
+    Py_INCREF(Py_None);
+    event_cancelled = Py_None;
+    success = PyTuple_Pack(3, Py_None, Py_None, Py_None);
+    if (!no_args || !success || make_names() < 0)
+        return -1;
+    task_type = accel_add_type(module, &task_spec, (PyObject *)greenlet);
+    return task_type ? PyModule_AddFunctions(module, functions) : -1;
+}
