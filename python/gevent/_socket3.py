@@ -106,6 +106,7 @@ class socket(SocketMixin):
         sock = self._gevent_sock_class(family, type, proto, fileno)
         _realsocket.setblocking(sock, False)
         self._sock = sock
+        self._reader = self._writer = None
         self.timeout = _socket.getdefaulttimeout()
         self.hub = get_hub()
 
@@ -152,7 +153,7 @@ class socket(SocketMixin):
 
     def accept(self):
         """Wait for a connection: ``(socket, address of the client)``."""
-        fd, address = self._when_ready('_read_event', '_accept')
+        fd, address = self._when_readable('_accept')
         try:
             sock = socket(self.family, self.type, self.proto, fileno=fd)
         except BaseException:
@@ -209,12 +210,12 @@ class socket(SocketMixin):
         def recvmsg(self, *args):
             """recvmsg(bufsize[, ancbufsize[, flags]])
             -> (data, ancdata, msg_flags, address)"""
-            return self._when_ready('_read_event', 'recvmsg', *args)
+            return self._when_readable('recvmsg', *args)
 
         def recvmsg_into(self, buffers, *args):
             """recvmsg_into(buffers[, ancbufsize[, flags]])
             -> (count, ancdata, msg_flags, address)"""
-            return self._when_ready('_read_event', 'recvmsg_into', buffers,
+            return self._when_readable('recvmsg_into', buffers,
                                     *args)
 
     if hasattr(_realsocket, 'sendmsg'):
@@ -223,20 +224,13 @@ class socket(SocketMixin):
             message; the number of bytes is returned."""
             # More than one try has to see the same of a generator.
             buffers, ancdata = list(buffers), list(ancdata)
-            return self._when_ready('_write_event', 'sendmsg', buffers,
+            return self._when_writable('sendmsg', buffers,
                                     ancdata, flags, address)
 
     if hasattr(_realsocket, 'sendmsg_afalg'):
         def sendmsg_afalg(self, msg=(), **kwargs):
             """As the standard library's, for AF_ALG sockets."""
-            msg = list(msg)
-            while True:
-                try:
-                    return self._sock.sendmsg_afalg(msg, **kwargs)
-                except BlockingIOError:
-                    if self.timeout == 0.0:
-                        raise
-                self._wait(self._write_event)
+            return self._when_writable('sendmsg_afalg', list(msg), **kwargs)
 
     _check_sendfile_params = _stdlib_socket._check_sendfile_params
     _sendfile_use_send = _stdlib_socket._sendfile_use_send

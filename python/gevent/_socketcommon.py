@@ -74,7 +74,7 @@ _send = _netio.sock_send
 #: Stands for "the socket's own timeout".
 timeout_default = object()
 
-_WATCHED = {'_read_event': 1, '_write_event': 2}
+_READ, _WRITE = 1, 2
 
 _hub_primitives.set_default_timeout_error(_timeout_error)
 
@@ -215,6 +215,15 @@ def _would_block():
     return BlockingIOError(EAGAIN, strerror(EAGAIN))
 
 
+def _wait_for(watcher, seconds, timeout_exc=None):
+    if watcher is None:
+        raise cancel_wait_ex()
+    if seconds == 0.0:
+        raise _would_block()
+    if not watcher.wait(seconds):
+        raise timeout('timed out') if timeout_exc is None else timeout_exc
+
+
 class SocketMixin:
     """The methods of a cooperative socket.
 
@@ -226,29 +235,31 @@ class SocketMixin:
     __slots__ = (
         'hub',
         'timeout',
-        '_read_event',
-        '_write_event',
         '_sock',
+        '_reader',
+        '_writer',
         '__weakref__',
     )
 
     # Waiting
 
-    def __getattr__(self, name):
-        # Asked for what is not there: a watcher that was not needed so far,
-        # or a name of the C socket.
-        if name in _WATCHED:
-            return self._make_watcher(name)
-        if name in SocketMixin.__slots__:
-            raise AttributeError(name)
-        return getattr(self._sock, name)
+    @property
+    def _read_event(self):
+        """The watcher for input; ``None`` once the socket is closed."""
+        if self._reader is None:
+            self._reader = self._make_watcher(_READ)
+        return self._reader
 
-    def _make_watcher(self, slot):
+    @property
+    def _write_event(self):
+        """The watcher for output; ``None`` once the socket is closed."""
+        if self._writer is None:
+            self._writer = self._make_watcher(_WRITE)
+        return self._writer
+
+    def _make_watcher(self, events):
         fileno = self._sock.fileno()
-        watcher = (None if fileno < 0
-                   else self.hub.loop.io(fileno, _WATCHED[slot]))
-        setattr(self, slot, watcher)
-        return watcher
+        return None if fileno < 0 else self.hub.loop.io(fileno, events)
 
     def _wait(self, watcher, timeout_exc=None):
         """Wait for *watcher*, as long as the socket's timeout allows.
@@ -258,45 +269,37 @@ class SocketMixin:
         :raise gevent.exceptions.ConcurrentObjectUseError: if another greenlet
             waits for it already.
         """
-        self._wait_for(watcher, self.timeout, timeout_exc)
+        _wait_for(watcher, self.timeout, timeout_exc)
 
-    def _wait_for(self, watcher, seconds, timeout_exc=None):
-        if watcher is None:
-            raise cancel_wait_ex()
-        if seconds == 0.0:
-            raise _would_block()
-        try:
-            ready = watcher.wait(seconds)
-        except AttributeError:
-            if hasattr(watcher, 'wait'):
-                raise
-            _wait_foreign(watcher, seconds, timeout_exc, self.hub)
-            return
-        if not ready:
-            raise timeout('timed out') if timeout_exc is None else timeout_exc
-
-    def _when_ready(self, event, method, *args):
-        """Call *method* of the C socket, again and again until it need not wait.
-
-        :param event: the name of the watcher to wait for.
-        """
+    def _when_readable(self, method, *args):
+        """Call *method* of the C socket; wait and try again while it would
+        block."""
         while True:
             try:
                 return getattr(self._sock, method)(*args)
             except BlockingIOError:
                 if self.timeout == 0.0:
                     raise
-            self._wait(getattr(self, event))
+            self._wait(self._read_event)
+
+    def _when_writable(self, method, *args, **kwargs):
+        """As `_when_readable`, for what sends."""
+        while True:
+            try:
+                return getattr(self._sock, method)(*args, **kwargs)
+            except BlockingIOError:
+                if self.timeout == 0.0:
+                    raise
+            self._wait(self._write_event)
 
     # Life
 
     def _drop_events_and_close(self, closefd=True,
                                _cancel_wait_ex=cancel_wait_ex):
         """Wake whoever waits with an exception, then close the descriptor."""
-        watchers = [watcher for watcher in (self._made('_read_event'),
-                                            self._made('_write_event'))
+        watchers = [watcher for watcher in (self._reader, self._writer)
                     if watcher is not None]
-        self._read_event = self._write_event = None
+        self._reader = self._writer = None
         sock = self._sock
         then, args = (self._drop_ref_on_close, (sock,)) if closefd else (
             _nothing, ())
@@ -305,13 +308,6 @@ class SocketMixin:
                 watchers, _cancel_wait_ex, then, *args)
         else:
             then(*args)
-
-    def _made(self, slot):
-        # The watcher if there is one; asking the slot would make it.
-        try:
-            return object.__getattribute__(self, slot)
-        except AttributeError:
-            return None
 
     def _drop_ref_on_close(self, sock):
         sock.close()
@@ -361,9 +357,9 @@ class SocketMixin:
     def shutdown(self, how):
         """Shut down one or both directions, and wake who waits for them."""
         if how in (__socket__.SHUT_RD, __socket__.SHUT_RDWR):
-            self.hub.cancel_wait(self._made('_read_event'), cancel_wait_ex)
+            self.hub.cancel_wait(self._reader, cancel_wait_ex)
         if how in (__socket__.SHUT_WR, __socket__.SHUT_RDWR):
-            self.hub.cancel_wait(self._made('_write_event'), cancel_wait_ex)
+            self.hub.cancel_wait(self._writer, cancel_wait_ex)
         self._sock.shutdown(how)
 
     # What needs no waiting
@@ -459,7 +455,7 @@ class SocketMixin:
             if result in (0, EISCONN):
                 return None
             if result in (EINPROGRESS, EALREADY):
-                self._wait_for(self._write_event, deadline.left())
+                _wait_for(self._write_event, deadline.left())
                 result = sock.getsockopt(SOL_SOCKET, SO_ERROR)
                 if not result:
                     continue  # EISCONN tells a connection from a false alarm
@@ -478,27 +474,23 @@ class SocketMixin:
 
         Receive up to *bufsize* bytes; none of them at the end of the stream.
         """
-        while True:
-            data = _recv(self._sock, bufsize, flags)
-            if data is not None:
-                return data
-            self._wait_for(self._read_event, self.timeout)
+        while (data := _recv(self._sock, bufsize, flags)) is None:
+            _wait_for(self._reader or self._read_event, self.timeout)
+        return data
 
     def recv_into(self, buffer, nbytes=0, flags=0):
         """Receive into *buffer*; the number of bytes is returned."""
-        while True:
-            count = _recv_into(self._sock, buffer, nbytes, flags)
-            if count is not None:
-                return count
-            self._wait_for(self._read_event, self.timeout)
+        while (count := _recv_into(self._sock, buffer, nbytes, flags)) is None:
+            _wait_for(self._reader or self._read_event, self.timeout)
+        return count
 
     def recvfrom(self, *args):
         """recvfrom(bufsize[, flags]) -> (bytes, address)"""
-        return self._when_ready('_read_event', 'recvfrom', *args)
+        return self._when_readable('recvfrom', *args)
 
     def recvfrom_into(self, buffer, nbytes=0, flags=0):
         """recvfrom_into(buffer[, nbytes[, flags]]) -> (count, address)"""
-        return self._when_ready('_read_event', 'recvfrom_into', buffer, nbytes,
+        return self._when_readable('recvfrom_into', buffer, nbytes,
                                 flags)
 
     # Sending
@@ -508,14 +500,10 @@ class SocketMixin:
 
         :param timeout: seconds to wait at most, in place of the socket's own.
         """
-        sent = _send(self._sock, data, flags)
-        if sent is not None:
-            return sent
         if timeout is timeout_default:
             timeout = self.timeout
-        while sent is None:
-            self._wait_for(self._write_event, timeout)
-            sent = _send(self._sock, data, flags)
+        while (sent := _send(self._sock, data, flags)) is None:
+            _wait_for(self._writer or self._write_event, timeout)
         return sent
 
     def sendall(self, data, flags=0):
@@ -537,7 +525,7 @@ class SocketMixin:
 
     def sendto(self, *args):
         """sendto(data[, flags], address) -> count"""
-        return self._when_ready('_write_event', 'sendto', *args)
+        return self._when_writable('sendto', *args)
 
 
 _plain_send = SocketMixin.send
@@ -596,11 +584,3 @@ def _pause(hub, seconds, deadline):
     finally:
         timer.close()
     return min(seconds * 2, 0.05)
-
-
-def _wait_foreign(watcher, seconds, timeout_exc, hub):
-    # A watcher of a loop that is not the engine's.
-    if timeout_exc is None:
-        wait(watcher, seconds, hub=hub)
-    else:
-        wait(watcher, seconds, timeout_exc, hub)

@@ -51,7 +51,7 @@ enum { SMALL = 16 * 1024 };
 
 static PyTypeObject *socket_type;
 static PyObject *blocking_error;
-static PyObject *name_fileno;
+static PyObject *fileno_method;
 static PyObject *name_recv;
 static PyObject *name_recv_into;
 static PyObject *name_send;
@@ -216,12 +216,21 @@ static int check_count(const char *who, Py_ssize_t nargs, Py_ssize_t min,
 
 static int is_socket(PyObject *object)
 {
-    return PyObject_TypeCheck(object, socket_type);
+    static PyTypeObject *known; /* the subclass seen last; kept alive */
+    PyTypeObject *type = Py_TYPE(object);
+
+    if (type == known)
+        return 1;
+    if (!PyType_IsSubtype(type, socket_type))
+        return 0;
+    Py_INCREF((PyObject *)type);
+    accel_replace((PyObject **)&known, (PyObject *)type);
+    return 1;
 }
 
 static int socket_fd(PyObject *sock, int *out)
 {
-    PyObject *number = PyObject_CallMethodObjArgs(sock, name_fileno, NULL);
+    PyObject *number = PyObject_CallFunctionObjArgs(fileno_method, sock, NULL);
     int result;
 
     if (number == NULL)
@@ -380,6 +389,11 @@ static int find_socket_type(void)
     Py_DECREF(module);
     if (type == NULL)
         return -1;
+    fileno_method = PyObject_GetAttrString(type, "fileno");
+    if (fileno_method == NULL) {
+        Py_DECREF(type);
+        return -1;
+    }
     if (!PyType_Check(type)) {
         Py_DECREF(type);
         PyErr_SetString(PyExc_TypeError, "_socket.socket is not a type");
@@ -392,12 +406,11 @@ static int find_socket_type(void)
 int netio_init(PyObject *module)
 {
     blocking_error = PyExc_BlockingIOError;
-    name_fileno = PyUnicode_InternFromString("fileno");
     name_recv = PyUnicode_InternFromString("recv");
     name_recv_into = PyUnicode_InternFromString("recv_into");
     name_send = PyUnicode_InternFromString("send");
-    if (name_fileno == NULL || name_recv == NULL || name_recv_into == NULL ||
-        name_send == NULL || find_socket_type() != 0)
+    if (name_recv == NULL || name_recv_into == NULL || name_send == NULL ||
+        find_socket_type() != 0)
         return -1;
     return PyModule_AddFunctions(module, methods);
 }

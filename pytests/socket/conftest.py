@@ -1,0 +1,97 @@
+"""Every test here ends by checking that it left no watcher in the loop and no
+descriptor open."""
+import gc
+import os
+
+import gevent
+import pytest
+
+from gevent import socket
+
+SETTLING_TURNS = 100
+
+
+def open_descriptors():
+    return set(os.listdir('/proc/self/fd'))
+
+
+def settle(hub, active):
+    """Let what is queued run; tell whether only *active* watchers are left."""
+    for _ in range(SETTLING_TURNS):
+        if hub.loop.activecnt <= active and not hub.loop.pendingcnt:
+            return True
+        gevent.sleep(0.001)
+    return False
+
+
+@pytest.fixture
+def hub():
+    return gevent.get_hub()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    hub = gevent.get_hub()
+    try:
+        hub.threadpool.apply(int)  # its descriptors and watchers stay
+    except ImportError: pass
+    gc.collect()
+    active, descriptors = hub.loop.activecnt, len(open_descriptors())
+    yield
+    gc.collect()
+    assert settle(hub, active), (
+        f'left behind: {hub.loop.activecnt - active} active watchers')
+    assert len(open_descriptors()) <= descriptors
+
+
+@pytest.fixture
+def errors(hub):
+    """The errors that reach the hub; they are kept from being printed."""
+    seen = []
+
+    def handle_error(context, type, value, tb):
+        seen.append((context, type, value))
+    hub.handle_error = handle_error
+    yield seen
+    del hub.handle_error
+
+
+@pytest.fixture
+def pair():
+    one, other = socket.socketpair()
+    with one, other:
+        yield one, other
+
+
+@pytest.fixture
+def listener():
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        sock.listen(128)
+        yield sock
+
+
+@pytest.fixture
+def wait_until():
+    """A function that lets others run until *condition* holds. The test's time
+    limit bounds it."""
+    def wait(condition):
+        while not condition():
+            gevent.sleep(0.001)
+    return wait
+
+
+@pytest.fixture
+def spawn_reader(wait_until):
+    """A function that starts a greenlet calling a reading method of a socket,
+    and returns it once it waits."""
+    greenlets = []
+
+    def spawn(sock, method='recv', *args):
+        greenlet = gevent.spawn(getattr(sock, method), *(args or (100,)))
+        greenlets.append(greenlet)
+        wait_until(lambda: greenlet.ready()
+                   or sock._read_event.callback is not None)
+        return greenlet
+    yield spawn
+    gevent.killall(greenlets)

@@ -1,0 +1,148 @@
+"""The transfers that say None for "would block": the accelerator's and the
+plain twin's, by the same tests."""
+import _socket
+import errno
+import os
+
+import pytest
+
+from libgcore import _engine, _netio
+
+IMPLEMENTATIONS = [_netio]
+if hasattr(_engine.implementation, 'sock_recv'):
+    IMPLEMENTATIONS.append(_engine.implementation)
+
+
+@pytest.fixture(params=IMPLEMENTATIONS, ids=lambda module: module.__name__)
+def netio(request):
+    return request.param
+
+
+@pytest.fixture
+def pair():
+    one, other = _socket.socketpair()
+    one.setblocking(False)
+    other.setblocking(False)
+    yield one, other
+    one.close()
+    other.close()
+
+
+def test_recv(netio, pair):
+    assert netio.sock_recv(pair[0], 10) is None
+    pair[1].send(b'abc')
+    assert netio.sock_recv(pair[0], 2, _socket.MSG_PEEK) == b'ab'
+    assert netio.sock_recv(pair[0], 10) == b'abc'
+    pair[1].close()
+    assert netio.sock_recv(pair[0], 10) == b''
+
+
+@pytest.mark.parametrize('size', [16384, 16385, 100000])
+def test_recv_of_more_than_there_is(netio, pair, size):
+    assert netio.sock_recv(pair[0], size) is None
+    pair[1].send(b'abc')
+    assert netio.sock_recv(pair[0], size) == b'abc'
+
+
+def test_recv_of_exactly_what_is_there(netio, pair):
+    pair[1].send(b'x' * 20000)
+    assert netio.sock_recv(pair[0], 20000) == b'x' * 20000
+
+
+def test_recv_into(netio, pair):
+    buffer = bytearray(4)
+    assert netio.sock_recv_into(pair[0], buffer) is None
+    pair[1].send(b'abcdef')
+    assert netio.sock_recv_into(pair[0], buffer) == 4
+    assert netio.sock_recv_into(pair[0], memoryview(buffer), 1) == 1
+    assert buffer == b'ebcd'
+    with pytest.raises(ValueError):
+        netio.sock_recv_into(pair[0], buffer, 5)
+    with pytest.raises(TypeError):
+        netio.sock_recv_into(pair[0], b'1234')
+
+
+@pytest.mark.parametrize('data', [b'abc', bytearray(b'abc'),
+                                  memoryview(b'abc'), b'x' * 17000])
+def test_send(netio, pair, data):
+    assert netio.sock_send(pair[0], data) == len(data)
+    assert pair[1].recv(20000) == bytes(data)
+
+
+def test_send_until_full(netio, pair):
+    sent = 0
+    while True:
+        count = netio.sock_send(pair[0], b'x' * 1000000)
+        if count is None:
+            break
+        sent += count
+    assert sent
+    pair[1].close()
+    with pytest.raises(BrokenPipeError):
+        netio.sock_send(pair[0], b'x')
+
+
+@pytest.mark.parametrize('call, error', [
+    (lambda n, s: n.sock_recv(s, -1), ValueError),
+    (lambda n, s: n.sock_recv(s, 'x'), TypeError),
+    (lambda n, s: n.sock_recv(s), TypeError),
+    (lambda n, s: n.sock_recv(s, 1, 1 << 40), OverflowError),
+    (lambda n, s: n.sock_recv(None, 1), AttributeError),
+    (lambda n, s: n.sock_send(s, 'x'), TypeError),
+    (lambda n, s: n.sock_send(s, None), TypeError),
+    (lambda n, s: n.sock_recv_into(s, 'x'), TypeError),
+    (lambda n, s: n.fd_read(99999, 1), OSError),
+    (lambda n, s: n.fd_write(99999, b'x'), OSError),
+    (lambda n, s: n.fd_read('x', 1), TypeError)])
+def test_bad_arguments(netio, pair, call, error):
+    with pytest.raises(error):
+        call(netio, pair[0])
+
+
+def test_closed(netio, pair):
+    pair[0].close()
+    for call in (lambda: netio.sock_recv(pair[0], 1),
+                 lambda: netio.sock_recv_into(pair[0], bytearray(1)),
+                 lambda: netio.sock_send(pair[0], b'x')):
+        with pytest.raises(OSError) as it:
+            call()
+        assert it.value.errno == errno.EBADF
+
+
+def test_what_is_no_socket_has_its_methods_called(netio):
+    class Fake:
+        def recv(self, *args):
+            return args
+
+        def send(self, *args):
+            raise BlockingIOError
+
+        def recv_into(self, *args):
+            raise KeyError
+
+    assert netio.sock_recv(Fake(), 5, 1) == (5, 1)
+    assert netio.sock_send(Fake(), b'x', 0) is None
+    with pytest.raises(KeyError):
+        netio.sock_recv_into(Fake(), bytearray(1), 0, 0)
+
+
+def test_does_not_block_on_a_blocking_socket(pair):
+    if len(IMPLEMENTATIONS) < 2:
+        pytest.skip('there is no accelerator')
+    pair[0].setblocking(True)
+    assert IMPLEMENTATIONS[1].sock_recv(pair[0], 1) is None
+
+
+def test_pipes(netio):
+    reading, writing = os.pipe()
+    try:
+        os.set_blocking(reading, False)
+        os.set_blocking(writing, False)
+        assert netio.fd_read(reading, 10) is None
+        assert netio.fd_write(writing, bytearray(b'abc')) == 3
+        assert netio.fd_read(reading, 10) == b'abc'
+        while netio.fd_write(writing, b'x' * 100000) is not None:
+            pass
+    finally:
+        os.close(reading)
+        os.close(writing)
