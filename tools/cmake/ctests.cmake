@@ -44,14 +44,6 @@ if(GCORE_TESTS)
             ENVIRONMENT "CMOCKA_TEST_ABORT=0")
     endforeach()
 
-    # The examples must at least compile.
-    file(GLOB examples CONFIGURE_DEPENDS
-         ${CMAKE_CURRENT_SOURCE_DIR}/libgcore/examples/*.c)
-    foreach(source ${examples})
-        get_filename_component(name ${source} NAME_WE)
-        gcore_add_program(example-${name} ${source})
-    endforeach()
-
     if(TARGET gcore)
         add_test(NAME symbols
             COMMAND ${CMAKE_COMMAND}
@@ -60,7 +52,9 @@ if(GCORE_TESTS)
                 -P ${CMAKE_CURRENT_SOURCE_DIR}/tools/cmake/check-symbols.cmake)
     endif()
     if(gcore_tested STREQUAL "gcore" AND NOT GCORE_TEST_LAUNCHER)
-        file(GLOB consumers CONFIGURE_DEPENDS ${gcore_ctests}/consumer/*.c)
+        file(GLOB consumers CONFIGURE_DEPENDS
+             ${gcore_ctests}/consumer/*.c
+             ${CMAKE_CURRENT_SOURCE_DIR}/libgcore/examples/*.c)
         add_test(NAME consumer
             COMMAND ${CMAKE_COMMAND}
                 -Dbuild=${CMAKE_CURRENT_BINARY_DIR}
