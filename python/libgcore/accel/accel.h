@@ -78,6 +78,7 @@ struct WaitObject {
     int64_t since;      /* engine time when it was parked, ns */
     uint8_t state;
     bool woken;     /* wake() or throw() was accepted */
+    bool listed;    /* stands in the run queue, perhaps without effect */
     bool timed_out;
 };
 
@@ -105,6 +106,10 @@ int accel_wait_park_until(WaitObject *wait, int64_t deadline, int ref,
  * accepted, 0 when the wait is over or was woken before, -1 with an
  * exception (out of memory). */
 int accel_wait_wake(WaitObject *wait, PyObject *value);
+
+/* Take back a wake-up whose greenlet has not run yet; false when too late.
+ * The wait can be woken again, and keeps its place in the run queue then. */
+bool accel_wait_unwake(WaitObject *wait);
 
 /* True after an accepted wake, even if park was then left by an exception:
  * what the waker handed over must then be given back. */

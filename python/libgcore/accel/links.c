@@ -300,6 +300,17 @@ int accel_links_tell_until(accel_links *links, PyObject *owner,
     return 0;
 }
 
+void accel_links_untell_beyond(accel_links *links, Py_ssize_t enough)
+{
+    for (Py_ssize_t i = links->count - 1; i >= 0 && links->told > enough;
+         i--) {
+        accel_link *link = at(links, i);
+        if (link->told && is_wait(link->what)
+            && accel_wait_unwake((WaitObject *)link->what))
+            untell(links, i);
+    }
+}
+
 bool accel_links_run_one(accel_links *links)
 {
     LoopObject *loop = accel_current_loop(0);
@@ -541,15 +552,13 @@ static void report(LinkObject *link, PyObject *callback, PyObject *owner)
 }
 
 /* One notification reaches a callback once, however often it was linked. */
-static void remove_links_to(accel_links *links, PyObject *callback)
+static void untell_links_to(accel_links *links, const PyObject *callback)
 {
     for (Py_ssize_t i = links->count - 1; i >= 0; i--) {
-        if (i >= links->count)
-            continue;
         accel_link *link = at(links, i);
         if (link->told && Py_TYPE(link->what) == link_type
             && ((LinkObject *)link->what)->callback == callback)
-            remove_at(links, i);
+            untell(links, i);
     }
 }
 
@@ -571,7 +580,8 @@ static PyObject *link_call(PyObject *self, PyObject *args,
     }
     PyObject *callback = link->callback;
     Py_INCREF(callback);
-    remove_links_to(&owner->links, callback);
+    untell_links_to(&owner->links, callback);
+    accel_links_remove(&owner->links, self);
     PyObject *result = PyObject_CallFunctionObjArgs(callback, object, NULL);
     if (!result)
         report(link, callback, object);

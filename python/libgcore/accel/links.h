@@ -60,6 +60,9 @@ int accel_links_tell_all(accel_links *links, PyObject *owner);
 int accel_links_tell_until(accel_links *links, PyObject *owner,
                            Py_ssize_t enough);
 
+/* Let waits that were told last wait on, until only `enough` are told. */
+void accel_links_untell_beyond(accel_links *links, Py_ssize_t enough);
+
 /* In the hub, which cannot wait: let one that was told run right now.  False
  * when there is none that could. */
 bool accel_links_run_one(accel_links *links);

@@ -128,6 +128,8 @@ PyObject *accel_loop_take(LoopObject *loop)
     if (!loop->queue.count)
         return NULL;
     PyObject *item = ring_pop(&loop->queue);
+    if (Py_TYPE(item) == accel_wait_type)
+        ((WaitObject *)item)->listed = false;
     if (++loop->counter >= SLICE) {
         loop->counter = 0;
         if (gcore_clock() - loop->drain_start > switch_interval())

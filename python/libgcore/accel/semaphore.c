@@ -115,6 +115,8 @@ static int acquire(SemaphoreObject *self, bool blocking, PyObject *timeout)
 {
     if (self->counter > 0) {
         self->counter--;
+        if (self->base.links.told)
+            accel_links_untell_beyond(&self->base.links, self->counter);
         return 1;
     }
     if (!blocking)

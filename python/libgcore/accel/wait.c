@@ -35,7 +35,7 @@ static WaitObject *wait_for_loop(LoopObject *loop)
     wait->timer = NULL;
     wait->since = 0;
     wait->state = WAIT_NEW;
-    wait->woken = wait->timed_out = false;
+    wait->woken = wait->listed = wait->timed_out = false;
     return wait;
 }
 
@@ -222,8 +222,10 @@ int accel_wait_wake(WaitObject *wait, PyObject *value)
     if (wait->woken || wait->state > WAIT_PARKED || !wait->loop->engine)
         return 0;
     if (wait->state == WAIT_PARKED) {
-        if (accel_loop_push(wait->loop, (PyObject *)wait) < 0)
+        if (!wait->listed
+            && accel_loop_push(wait->loop, (PyObject *)wait) < 0)
             return -1;
+        wait->listed = true;
         wait->state = WAIT_QUEUED;
     }
     wait->woken = true;
@@ -232,6 +234,16 @@ int accel_wait_wake(WaitObject *wait, PyObject *value)
         accel_replace(&wait->value, value);
     }
     return 1;
+}
+
+bool accel_wait_unwake(WaitObject *wait)
+{
+    if (!wait->woken || wait->state != WAIT_QUEUED || wait->error)
+        return false;
+    wait->woken = false;
+    wait->state = WAIT_PARKED;
+    Py_CLEAR(wait->value);
+    return true;
 }
 
 int accel_wait_complete(WaitObject *wait, PyObject *value)

@@ -47,6 +47,7 @@ typedef struct {
     bool fresh; /* io: never started since fd or events were set */
 } WatcherObject;
 
+PyTypeObject *accel_timer_type;
 static PyTypeObject *watcher_type;
 static PyObject *events_marker;
 
@@ -443,7 +444,7 @@ static PyObject *watcher_stop(PyObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-static PyObject *watcher_close(PyObject *object, PyObject *Py_UNUSED(ignored))
+void accel_watcher_close(PyObject *object)
 {
     WatcherObject *self = (WatcherObject *)object;
     stop(self);
@@ -453,7 +454,36 @@ static PyObject *watcher_close(PyObject *object, PyObject *Py_UNUSED(ignored))
         self->watch = NULL;
     }
     self->kind = KIND_NONE;
+}
+
+static PyObject *watcher_close(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    accel_watcher_close(object);
     Py_RETURN_NONE;
+}
+
+PyObject *accel_timer_start(PyTypeObject *type, LoopObject *loop,
+                            double after, bool ref, int priority,
+                            PyObject *callback, PyObject *args)
+{
+    WatcherObject *self = (WatcherObject *)watcher_new(type, NULL, NULL);
+    gcore_watch *watch = NULL;
+    if (!self || accel_loop_check(loop) < 0
+        || to_ns(after, &self->after) < 0)
+        goto failed;
+    int error = gcore_timer_new(loop->engine, &watch);
+    if (adopt(self, (PyObject *)loop, KIND_TIMER, error, watch, ref, NULL) < 0)
+        goto failed;
+    self->priority = (int8_t)priority;
+    gcore_watch_set_priority(watch, priority);
+    if (set_call(self, callback, args) < 0
+        || activate(self, 0, start_deadline(self)) < 0)
+        goto failed;
+    return (PyObject *)self;
+
+failed:
+    Py_XDECREF((PyObject *)self);
+    return NULL;
 }
 
 /* Pretend the event has happened. */
@@ -1059,7 +1089,7 @@ int accel_watcher_init(PyObject *module)
     watcher_type = accel_add_type(module, &watcher_spec, NULL);
     PyObject *base = (PyObject *)watcher_type;
     if (!base || !accel_add_type(module, &io_spec, base)
-        || !accel_add_type(module, &timer_spec, base)
+        || !(accel_timer_type = accel_add_type(module, &timer_spec, base))
         || !accel_add_type(module, &async_spec, base)
         || !accel_add_type(module, &stat_spec, base))
         return -1;
