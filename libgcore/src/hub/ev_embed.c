@@ -487,6 +487,19 @@ static struct ev_loop *make_loop(gcore__poller *poller, unsigned backend)
     return loop;
 }
 
+static int open_backend(gcore__poller *poller, unsigned backend)
+{
+    int error = fill_stash(poller);
+
+    if (error == 0) {
+        poller->loop = make_loop(poller, backend);
+        if (!poller->loop)
+            error = errno ? -errno : -ENOTSUP;
+    }
+    empty_stash(poller);
+    return error;
+}
+
 int gcore__poller_open(gcore__poller *poller, gcore_hub *hub,
                        unsigned backends)
 {
@@ -497,17 +510,11 @@ int gcore__poller_open(gcore__poller *poller, gcore_hub *hub,
     memset(poller, 0, sizeof *poller);
     poller->hub = hub;
     poller->spare = poller->doomed = poller->outer = -1;
-    for (int i = 0; i < 3 && !poller->loop; i++) {
-        if (!(backends & best[i]))
-            continue;
-        error = fill_stash(poller);
-        if (error == 0) {
-            poller->loop = make_loop(poller, best[i]);
-            error = poller->loop ? 0 : errno ? -errno : -ENOTSUP;
-        }
-        empty_stash(poller);
-    }
-    if (!poller->loop)
+    /* The next best only where one is missing, not where it failed. */
+    for (int i = 0; i < 3 && (error == -ENOTSUP || error == -ENOSYS); i++)
+        if (backends & best[i])
+            error = open_backend(poller, best[i]);
+    if (error < 0)
         return error;
     ev_set_userdata(poller->loop, poller);
     ev_set_invoke_pending_cb(poller->loop, collect);

@@ -167,6 +167,7 @@ static int drive(gcore_hub *hub, gcore_completion *out, int max,
 {
     int result;
 
+    hub->polls += out != NULL;
     if (atomic_load(&hub->closed))
         return poll_closed(hub, out, max);
     if (hub->generation != gcore__fork_generation()) {
@@ -207,7 +208,6 @@ int gcore_hub_poll(gcore_hub *hub, gcore_completion *out, int max,
 {
     if (!out || max < 1)
         return -EINVAL;
-    hub->polls++;
     return gcore__hub_drive(hub, out, max, deadline, 0);
 }
 
