@@ -1,13 +1,17 @@
 """Facts about the interpreter and the platform, for the other modules."""
 import os
 import sys
-from time import perf_counter
+from abc import ABC
+from os import PathLike, fsdecode, fsencode, fspath
+from time import get_clock_info, monotonic, perf_counter
 from types import TracebackType
 
 __all__ = [
-    'PYPY', 'WIN', 'LINUX', 'OSX', 'MAC', 'PURE_PYTHON', 'PY3', 'NativeStrIO',
-    'get_this_psutil_process', 'getfilesystemencoding', 'iteritems',
-    'itervalues', 'perf_counter', 'reraise', 'thread_mod_name',
+    'ABC', 'PYPY', 'WIN', 'LINUX', 'OSX', 'MAC', 'PURE_PYTHON', 'PY3',
+    'NativeStrIO', 'PathLike', 'fsdecode', 'fsencode', 'fspath',
+    'get_clock_info', 'get_this_psutil_process', 'getfilesystemencoding',
+    'iteritems', 'itervalues', 'monotonic', 'perf_counter', 'reraise',
+    'thread_mod_name',
 ]
 
 PY3 = True
@@ -38,6 +42,9 @@ text_type = str
 integer_types = (int,)
 xrange = range
 hostname_types = (str, bytes, bytearray)
+native_path_types = (str, bytes)
+izip = zip
+_fspath = fspath
 
 
 def iteritems(mapping):
