@@ -173,6 +173,22 @@ static bool instance_has(PyObject *greenlet, PyObject *name)
     return dict && PyDict_GetItemWithError(dict, name);
 }
 
+PyObject *accel_greenlet_attribute(PyObject *greenlet, PyObject *name)
+{
+    PyObject *value;
+    if ((void *)Py_TYPE(greenlet) == (void *)&PyGreenlet_Type) {
+        /* A raw one has only its dictionary: no need to raise and clear. */
+        PyObject *dict = *(PyObject **)((char *)greenlet + dict_offset);
+        value = dict ? PyDict_GetItemWithError(dict, name) : NULL;
+        Py_XINCREF(value);
+        return value;
+    }
+    value = PyObject_GetAttr(greenlet, name);
+    if (!value && PyErr_ExceptionMatches(PyExc_AttributeError))
+        PyErr_Clear();
+    return value;
+}
+
 bool accel_plain_switch(PyObject *greenlet)
 {
     return type_has((PyObject *)Py_TYPE(greenlet), str_switch, plain_switch)
@@ -189,16 +205,9 @@ bool accel_directly_switchable(PyObject *greenlet)
 
 static int call_switch_out(PyObject *current)
 {
-    /* Raw greenlets, the root ones among them, have no such method. */
-    if ((void *)Py_TYPE(current) == (void *)&PyGreenlet_Type)
-        return 0;
-    PyObject *method = PyObject_GetAttr(current, str_switch_out);
-    if (!method) {
-        if (!PyErr_ExceptionMatches(PyExc_AttributeError))
-            return -1;
-        PyErr_Clear();
-        return 0;
-    }
+    PyObject *method = accel_greenlet_attribute(current, str_switch_out);
+    if (!method)
+        return PyErr_Occurred() ? -1 : 0;
     int failed = 0;
     if (method != Py_None) {
         PyObject *result = PyObject_CallObject(method, NULL);

@@ -21,6 +21,9 @@ bool accel_directly_switchable(PyObject *greenlet);
 /* True when switch() is greenlet's own for this greenlet. */
 bool accel_plain_switch(PyObject *greenlet);
 
+/* An attribute, new reference; NULL without an exception when it has none. */
+PyObject *accel_greenlet_attribute(PyObject *greenlet, PyObject *name);
+
 PyObject *accel_current_greenlet(void); /* new reference */
 
 /* Throw into a greenlet; new reference or NULL, as a switch. */

@@ -111,15 +111,6 @@ static PyObject *capture_stack(long limit)
     return captured;
 }
 
-/* An attribute, or NULL without an exception. */
-static PyObject *attribute_or_null(PyObject *object, PyObject *name)
-{
-    PyObject *value = PyObject_GetAttr(object, name);
-    if (!value && PyErr_ExceptionMatches(PyExc_AttributeError))
-        PyErr_Clear();
-    return value;
-}
-
 /* The dictionary that a tree of greenlets shares.  The children of a
  * thread's root greenlet each begin a tree of their own. */
 static PyObject *tree_of(PyObject *spawner)
@@ -130,7 +121,7 @@ static PyObject *tree_of(PyObject *spawner)
         tree = fields(spawner)->spawn_tree_locals;
         Py_XINCREF(tree);
     } else {
-        tree = attribute_or_null(spawner, str_tree);
+        tree = accel_greenlet_attribute(spawner, str_tree);
     }
     if (tree && tree != Py_None)
         return tree;
