@@ -228,9 +228,6 @@ class Greenlet(_engine.Task):
         function = self._function
         if function is None:
             function = self._run
-            if (getattr(function, '__func__', None) is _default_run
-                    and type(self).run is Greenlet.run):
-                return ''
             if getattr(function, '__self__', None) is self:
                 function = function.__func__  # or this would not end
         parts = [repr(arg)[:50] for arg in self.args]
@@ -418,8 +415,8 @@ class Greenlet(_engine.Task):
         if not self.ready():
             if not block:
                 raise Timeout()
-            if not self._wait_for_end(timeout):
-                self._timed_out(timeout)
+            with Timeout.start_new(timeout):
+                self._wait_for_end(None)
         if self._exc_info is None:
             raise Timeout()
         if self._exc_info[1] is None:
@@ -427,8 +424,16 @@ class Greenlet(_engine.Task):
         self._raise_exception()
         return None
 
-    def _timed_out(self, timeout):
-        raise Timeout(timeout)
+    def _join_within(self, timeout):
+        # join() with something else than seconds: a Timeout.
+        timer = Timeout.start_new(timeout)
+        try:
+            self._wait_for_end(None)
+        except Timeout as expired:
+            if expired is not timer:
+                raise
+        finally:
+            timer.cancel()
 
     def _raise_exception(self):
         kind, error, copy = self._exc_info
@@ -501,17 +506,14 @@ class Greenlet(_engine.Task):
         return self
 
     def __exit__(self, t, v, tb):
+        if t is not None:
+            self.kill(v if v is not None else t)
+            return
         try:
-            if t is not None:
-                self.kill()
-            else:
-                self.join()
-        finally:
-            if self.ready() and t is None:
-                self.get()
-
-
-_default_run = Greenlet._run
+            self.join()
+        except BaseException as error:
+            self.kill(error)
+            raise
 
 
 def _is_active(g):

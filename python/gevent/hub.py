@@ -276,12 +276,23 @@ class Hub(WaitOperationsGreenlet):
         for the loop itself.  Prints the error, and throws system errors into
         the main greenlet.
         """
-        if isinstance(value, str):
-            value = type(value)
+        type, value, tb = self._normalize_exception(type, value, tb)
         if not issubclass(type, self.NOT_ERROR):
             self.print_exception(context, type, value, tb)
         if context is None or issubclass(type, self.SYSTEM_ERROR):
             self.handle_system_error(type, value, tb)
+
+    def _normalize_exception(self, t, v, tb):
+        # Callers may have a class and a message, or an instance only.
+        if isinstance(t, BaseException):
+            return t.__class__, t, tb
+        if v is None:
+            v = t()
+        elif not isinstance(v, BaseException):
+            v = t(*v) if isinstance(v, tuple) else t(v)
+        if v.__traceback__ is None:
+            v.__traceback__ = tb
+        return v.__class__, v, tb
 
     def handle_system_error(self, type, value, tb=None):
         """Throw an error into the main greenlet."""

@@ -1295,5 +1295,9 @@ class Task(greenlet):
 
     def join(self, timeout=None):
         """Wait for its end, or `timeout` seconds."""
-        if not self.ready():
+        if self.ready():
+            return
+        if timeout is None or isinstance(timeout, (int, float)):
             self._wait_for_end(timeout)
+        else:
+            self._join_within(timeout)

@@ -516,7 +516,12 @@ static PyObject *task_join(PyObject *self, PyObject *args, PyObject *kwargs)
     if ((PyTuple_Size(args) || kwargs)
         && !PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &timeout))
         return NULL;
-    if (!is_ready(self) && wait_for_end(self, timeout) < 0)
+    if (is_ready(self))
+        Py_RETURN_NONE;
+    if (timeout != Py_None && !PyFloat_Check(timeout)
+        && !PyLong_Check(timeout))
+        return PyObject_CallMethod(self, "_join_within", "O", timeout);
+    if (wait_for_end(self, timeout) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
