@@ -21,6 +21,7 @@ die() { say "error: $*"; exit 1; }
 
 # step TITLE REMEDY COMMAND...: run the command, its output into a log; say
 # what is done and how long it took, or show the log's end and the remedy.
+# (A function given as the command chains with "&&": "set -e" is off in it.)
 step() {
     local title=$1 remedy=$2 log status=0 start=$SECONDS
     shift 2
@@ -146,8 +147,7 @@ sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))
 
 make_venv() {
     local python=$1 folder=$2
-    rm -rf "$folder"
-    "$python" -m venv "$folder"
+    rm -rf "$folder" && "$python" -m venv "$folder"
 }
 
 pip_install() {
@@ -181,17 +181,24 @@ configure_package() {
 
 # The files are linked, not copied: an edited Python file takes effect at once.
 link_package() {
-    local folder=$1 site=$2
-    CMAKE_INSTALL_MODE=ABS_SYMLINK cmake --install "$folder" --prefix "$site"
-    find "$site/libgcore" "$site/gevent" -xtype l -delete
+    local folder=$1 python=$2 site=$3
+    CMAKE_INSTALL_MODE=ABS_SYMLINK \
+        cmake --install "$folder" --prefix "$site" &&
+        find "$site/libgcore" "$site/gevent" -xtype l -delete &&
+        lacks_nothing "$python" "$site"
+}
+
+# The linker lets an extension module pass with a name that nobody has.
+lacks_nothing() {
+    "$1" -c 'import ctypes, os, sys
+for path in sys.argv[1:]: ctypes.CDLL(path, os.RTLD_NOW)' \
+        "$2"/libgcore/*.abi3.so
 }
 
 # The distribution's metadata, so that other packages find "gevent" installed.
 write_metadata() {
     local python=$1 site=$2
-    cd "$root"
-    rm -rf "$site"/gevent-*.dist-info
-    "$python" -c '
+    cd "$root" && rm -rf "$site"/gevent-*.dist-info && "$python" -c '
 import sys
 from scikit_build_core.build import prepare_metadata_for_build_wheel
 prepare_metadata_for_build_wheel(sys.argv[1])
@@ -238,6 +245,7 @@ setup_slowly() {
 
     if [ "$(cat "$folder/.interpreter" 2>/dev/null)" != "$root $python" ]; then
         complete_interpreter "$env_version" "$python"
+        rm -rf "$build/py-$env_version"
         step "making an environment for Python $env_version" \
             "see the log; '$python -m venv' must work" \
             make_venv "$python" "$folder"
@@ -269,8 +277,9 @@ setup_slowly() {
         step "building for $env_version" \
             "mend what the compiler names, then run again" \
             cmake --build "$objects"
-        step "installing into $folder" "'rm -r $folder' starts afresh" \
-            link_package "$objects" "$site"
+        step "installing into $folder" \
+            "see the log; 'rm -r $folder' starts afresh" \
+            link_package "$objects" "$env_python" "$site"
         echo "$wanted" >"$folder/.installed"
     fi
 }
