@@ -197,7 +197,6 @@ class Hub(WaitOperationsGreenlet):
     #: A name, shown in the repr.
     name = ''
 
-    greenlet_tree_is_ignored = True
     loop = None
     _threadpool = None
     _resolver = None

@@ -185,9 +185,12 @@ def _forget_dummy(ident):
         del __threading__._active[ident]
 
 
-def _shutdown_function(native_shutdown):
-    """A `threading._shutdown` that also waits for greenlets that are
-    threads."""
+def _shutdown_function(native_shutdown, stray_main_thread=None):
+    """A `threading._shutdown` that also waits for greenlets that are threads.
+
+    :param stray_main_thread: the main thread, when it still has the identity of
+        a native thread because patching happened in another one.
+    """
     if not _PY313:
         # Each thread has a lock among threading._shutdown_locks.
         wait_and_shut_down = native_shutdown
@@ -206,6 +209,8 @@ def _shutdown_function(native_shutdown):
                 __threading__._thread_shutdown = native_join
 
     def _shutdown():
+        if stray_main_thread is not None:
+            stray_main_thread._ident = get_ident()
         try:
             wait_and_shut_down()
         except LoopExit:

@@ -104,6 +104,13 @@ def is_idle_threadpool_worker(frame):
     return False
 
 
+def _without_own_frames(frame):
+    # How the report is made is of no interest.
+    while frame.f_globals is globals() and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
+
+
 def _thread_names():
     """The name of each native thread that has one (dict of int to str)."""
     import threading
@@ -126,7 +133,8 @@ def _format_thread_info(lines, thread_stacks, limit, current_thread_ident):
             ident, names.get(ident),
             ' (CURRENT)' if ident == current_thread_ident else ''))
         if thread_stacks:
-            lines.append(''.join(traceback.format_stack(frame, limit)))
+            lines.append(''.join(traceback.format_stack(
+                _without_own_frames(frame), limit)))
         else:
             lines.append('\t...stack elided...')
 
@@ -272,7 +280,7 @@ class GreenletTree:
 
     def _frame(self):
         if self.greenlet is getcurrent():
-            return sys._getframe()
+            return _without_own_frames(sys._getframe())
         return self.greenlet.gr_frame
 
     def _spawn_tree_locals_lines(self):

@@ -85,6 +85,8 @@ class BasePatcher:
                     'Monkey-patching not on the main thread; '
                     'threading.main_thread().join() will hang from a greenlet',
                     self._warnings)
+            self._patch_shutdown(None if on_main
+                                 else self.threading.main_thread())
         self._report()
         return True
 
@@ -189,9 +191,12 @@ class BasePatcher:
         main_thread._ident = id(main_greenlet)
         active[main_thread._ident] = main_thread
         self._make_main_thread_joinable(main_thread)
-        api.patch_item(self.threading, '_shutdown',
-                       self.gevent_threading._shutdown_function(
-                           self.threading._shutdown))
+
+    def _patch_shutdown(self, stray_main_thread):
+        api.patch_item(
+            self.threading, '_shutdown',
+            self.gevent_threading._shutdown_function(
+                self.threading._shutdown, stray_main_thread))
 
     def _make_main_thread_joinable(self, main_thread):
         raise NotImplementedError
