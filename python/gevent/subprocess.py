@@ -346,17 +346,25 @@ class Popen(__subprocess__.Popen):
     def _watch(self):
         """Have `_on_child` called when the child has ended."""
         loop = get_hub().loop
-        if config.disable_watch_children:
-            watcher = loop.child(self.pid)
-            watcher.start(self._on_child, watcher)
-        else:
-            from gevent.os import fork_and_watch
-            fork_and_watch(self._on_child, loop, True, lambda: self.pid)
+        try:
+            if config.disable_watch_children:
+                watcher = loop.child(self.pid)
+                watcher.start(self._on_child, watcher)
+            else:
+                from gevent.os import fork_and_watch
+                fork_and_watch(self._on_child, loop, True, lambda: self.pid)
+        except ProcessLookupError:
+            # It is gone, and so is its status: SIGCHLD is ignored. The
+            # standard library takes that for success.
+            self._ended(0)
 
     def _on_child(self, watcher):
         watcher.close()
+        self._ended(os.waitstatus_to_exitcode(watcher.rstatus))
+
+    def _ended(self, returncode):
         if self.returncode is None:
-            self.returncode = os.waitstatus_to_exitcode(watcher.rstatus)
+            self.returncode = returncode
         self.result.set(self.returncode)
 
     def pipe_cloexec(self):
