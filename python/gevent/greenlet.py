@@ -609,3 +609,12 @@ def _ended_unstarted(g, exception):
     if isinstance(g, Greenlet):
         return g._maybe_kill_before_started(exception)
     return g.dead
+
+
+if _engine.ACCELERATED:
+    # Where upstream's compiled classes say they are from, and can be
+    # imported from.
+    for _class in (Greenlet, SpawnedLink, SuccessSpawnedLink,
+                   FailureSpawnedLink):
+        _class.__module__ = 'gevent._gevent_cgreenlet'
+    del _class
