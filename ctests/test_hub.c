@@ -55,7 +55,7 @@ static void idle_hub_has_nothing_to_wait_for(void **state)
 
     (void)state;
     assert_error(gcore_hub_poll(hub, &out, 1, GCORE_FOREVER), -GCORE_EIDLE);
-    assert_error(gcore_hub_poll(hub, &out, 1, after(SECOND)), -GCORE_EIDLE);
+    assert_error(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), -GCORE_EIDLE);
     assert_ok(gcore_hub_run(hub));
     assert_error(gcore_hub_poll(hub, &out, 0, GCORE_NOW), -EINVAL);
     assert_error(gcore_hub_poll(hub, &out, -1, GCORE_NOW), -EINVAL);
@@ -90,7 +90,7 @@ static void retain_and_release(void **state)
     assert_int_equal(gcore_hub_active(hub), 1);
     assert_int_equal(gcore_hub_poll(hub, &out, 1, after(MS)), 0);
     assert_ok(gcore_hub_release(hub));
-    assert_error(gcore_hub_poll(hub, &out, 1, after(SECOND)), -GCORE_EIDLE);
+    assert_error(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), -GCORE_EIDLE);
 
     /* One release too many makes up for one started watch. */
     assert_ok(gcore_timer_new(hub, &timer));
