@@ -199,14 +199,19 @@ class Greenlet(_engine.Task):
 
     @property
     def minimal_ident(self):
-        """A small number, unique among the living greenlets of the hub."""
-        return self.parent.ident_registry.get_ident(self)
+        """A small number, unique among the living greenlets of the hub.
+
+        From the moment it is asked for, the repr shows the name."""
+        ident = self.parent.ident_registry.get_ident(self)
+        if self._name is None:
+            self._name = '%s-%d' % (type(self).__name__, ident)
+        return ident
 
     @property
     def name(self):
         """A name for humans; ``Greenlet-N`` unless assigned."""
         if self._name is None:
-            self._name = '%s-%d' % (type(self).__name__, self.minimal_ident)
+            self.minimal_ident  # makes the name
         return self._name
 
     @name.setter

@@ -183,7 +183,7 @@ def _find_module_refs(to, excluding_names=()):
     for name, module in list(sys.modules.items()):
         if name in excluding_names:
             continue
-        attributes = getattr(module, '__dict__', {})
+        attributes = getattr(module, '__dict__', None) or {}
         if any(value is to for value in list(attributes.values())):
             file = attributes.get('__file__') or '<unknown>'
             found.append('%s (%s)' % (name, file))
