@@ -66,11 +66,15 @@ if(GCORE_TESTS)
 endif()
 
 if(GCORE_BENCH)
+    # Peers: libev, whose sources a benchmark may include, and libuv.
+    find_package(PkgConfig REQUIRED)
+    pkg_check_modules(libuv REQUIRED IMPORTED_TARGET libuv)
     file(GLOB benches CONFIGURE_DEPENDS ${gcore_ctests}/bench/*.c)
     foreach(source ${benches})
         get_filename_component(name ${source} NAME_WE)
         gcore_add_program(${name} ${source})
         target_include_directories(${name} SYSTEM PRIVATE ${gcore_libev_source})
+        target_link_libraries(${name} PRIVATE PkgConfig::libuv)
         set_target_properties(${name} PROPERTIES
             RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/bench)
     endforeach()

@@ -106,19 +106,31 @@ print("%d.%d" % sys.version_info[:2],
 ' 2>/dev/null
 }
 
+# interpreter_files VERSION: print each such interpreter, pyenv's first. A
+# shim of pyenv's is none: it may stand for nothing.
+interpreter_files() {
+    local pyenv=${PYENV_ROOT:-$HOME/.pyenv} status=1 file
+    while read -r file; do
+        [ -x "$file" ] || continue
+        echo "$file"
+        status=0
+    done < <(
+        printf '%s\n' "$pyenv/versions/$1".*/bin/"python$1" | sort -rV
+        type -aP "python$1" | grep -v '/shims/'
+    )
+    return $status
+}
+
 # find_interpreter [VERSION|PATH]: print "VERSION PATH"; status 1 if there is
-# none. A version is looked for on PATH and among pyenv's.
+# none.
 find_interpreter() {
-    local request=${1:-} candidate found
+    local request=${1:-} candidate found files
     case $request in
     "") set -- python3 "${supported[@]/#/python}" ;;
     */*) set -- "$request" ;;
     *)
-        local pyenv=${PYENV_ROOT:-$HOME/.pyenv}
-        set -- "python$request"
-        for candidate in "$pyenv/versions/$request".*/bin/"python$request"; do
-            [ -x "$candidate" ] && set -- "$candidate" "$@"
-        done
+        mapfile -t files < <(interpreter_files "$request")
+        set -- "${files[@]}"
         ;;
     esac
     for candidate; do
@@ -233,7 +245,8 @@ setup_slowly() {
     ensure_group base "${base_packages[@]}"
     use_system_tools
     if ! found=$(find_interpreter "$request"); then
-        [ -z "$request" ] || die "no Python $request on PATH or in pyenv"
+        [ -z "$request" ] || die "no Python $request on PATH or in pyenv" \
+            "(3.10 or newer is needed)"
         ensure_packages python3
         found=$(find_interpreter) || die "no Python 3.10 or newer found"
     fi
