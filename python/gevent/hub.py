@@ -78,6 +78,7 @@ def spawn_raw(function, *args, **kwargs):
 
 
 sleep = _engine.sleep
+sleep.__module__ = __name__
 
 
 def idle(priority=0):
