@@ -54,6 +54,7 @@ typedef struct {
     long active;         /* started watchers */
     bool parked;   /* the hub waits at its dispatch point */
     bool must_poll; /* the queue has had its time slice */
+    bool looked;    /* a poll that found nothing has just been made */
     bool polling;   /* blocked in a poll, without the GIL */
 } LoopObject;
 

@@ -12,7 +12,9 @@
  *   - the target does not override switch (what is thrown always goes through
  *     the hub, by the throw method);
  *   - the queue still has its time slice: otherwise the hub must poll.
- * Everything else goes through the hub.
+ * Everything else goes through the hub.  When nothing is queued, whoever blocks
+ * looks for events itself, without blocking, and so saves the hub's turn; a
+ * poll that has to block is the hub's.
  *
  * Taking the item and switching is one step: a signal handler that raised
  * between the two would lose a wake-up for ever.
@@ -219,7 +221,7 @@ static int call_switch_out(PyObject *current)
 }
 
 /* Take the next item if the caller may switch to it itself. */
-static WaitObject *take_direct(LoopObject *loop)
+static WaitObject *take_wake_up(LoopObject *loop)
 {
     while (loop->parked && !loop->must_poll) {
         PyObject *item = accel_loop_peek(loop);
@@ -235,6 +237,15 @@ static WaitObject *take_direct(LoopObject *loop)
         Py_DECREF(item); /* its wait has ended meanwhile */
     }
     return NULL;
+}
+
+static WaitObject *take_direct(LoopObject *loop)
+{
+    WaitObject *wait = take_wake_up(loop);
+    if (!wait && loop->parked && !loop->must_poll && !accel_loop_peek(loop)
+        && accel_loop_look(loop) > 0)
+        wait = take_wake_up(loop);
+    return wait;
 }
 
 /* What hub.switch() does, in the greenlet `current`. */

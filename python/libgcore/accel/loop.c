@@ -224,6 +224,7 @@ static void drain(LoopObject *loop)
         PyObject *item = accel_loop_take(loop);
         if (!item)
             return;
+        loop->looked = false;
         run_item(loop, item);
     }
 }
@@ -259,26 +260,60 @@ static void harvest(LoopObject *loop, int count)
     }
 }
 
-static int poll_engine(LoopObject *loop, bool block)
+static void begin_slice(LoopObject *loop)
 {
-    int count =
-        gcore_hub_poll(loop->engine, loop->batch, BATCH, GCORE_NOW);
-    if (count == 0 && block) {
-        gcore_hub *engine = gcore_hub_ref(loop->engine);
-        bool trim = accel_chunks_cached() > IDLE_CHUNKS;
-        int64_t deadline = trim ? gcore_clock() + IDLE_AFTER : GCORE_FOREVER;
-        loop->polling = true;
-        Py_BEGIN_ALLOW_THREADS
-        count = gcore_hub_poll(engine, loop->batch, BATCH, deadline);
-        Py_END_ALLOW_THREADS
-        loop->polling = false;
-        if (trim && count == 0 && gcore_clock() >= deadline)
-            accel_chunks_trim(IDLE_CHUNKS);
-        gcore_hub_unref(engine);
-    }
+    loop->must_poll = false;
+    loop->counter = 0;
+    loop->drain_start = gcore_hub_now(loop->engine);
+}
+
+/* A poll that keeps the GIL. */
+static int look(LoopObject *loop)
+{
+    int count = gcore_hub_poll(loop->engine, loop->batch, BATCH, GCORE_NOW);
     if (count > 0)
         harvest(loop, count);
     return count;
+}
+
+int accel_loop_look(LoopObject *loop)
+{
+    if (!loop->engine || loop->fork_generation != fork_count
+        || PyList_Size(loop->prepares) || PyList_Size(loop->checks))
+        return 0;
+    int count = look(loop);
+    loop->iteration++;
+    loop->looked = count == 0;
+    begin_slice(loop);
+    return count;
+}
+
+/* A poll that may block, without the GIL. */
+static int wait_for_events(LoopObject *loop)
+{
+    gcore_hub *engine = gcore_hub_ref(loop->engine);
+    bool trim = accel_chunks_cached() > IDLE_CHUNKS;
+    int64_t deadline = trim ? gcore_clock() + IDLE_AFTER : GCORE_FOREVER;
+    int count;
+    loop->polling = true;
+    Py_BEGIN_ALLOW_THREADS
+    count = gcore_hub_poll(engine, loop->batch, BATCH, deadline);
+    Py_END_ALLOW_THREADS
+    loop->polling = false;
+    if (trim && count == 0 && gcore_clock() >= deadline)
+        accel_chunks_trim(IDLE_CHUNKS);
+    gcore_hub_unref(engine);
+    if (count > 0)
+        harvest(loop, count);
+    return count;
+}
+
+static int poll_engine(LoopObject *loop, bool block)
+{
+    /* Whoever gave up to the hub may just have looked. */
+    int count = block && loop->looked ? 0 : look(loop);
+    loop->looked = false;
+    return count == 0 && block ? wait_for_events(loop) : count;
 }
 
 static void after_fork(LoopObject *loop)
@@ -332,9 +367,7 @@ static int turn(LoopObject *loop, bool nowait)
         accel_raise(count);
         return -1;
     }
-    loop->must_poll = false;
-    loop->drain_start = gcore_hub_now(loop->engine);
-    loop->counter = 0;
+    begin_slice(loop);
     if (PyList_Size(loop->checks) > 0)
         run_around_poll(loop->checks, loop);
     return 1;

@@ -12,6 +12,10 @@ PyObject *accel_loop_peek(LoopObject *loop);
  * time slice. */
 PyObject *accel_loop_take(LoopObject *loop);
 
+/* Poll without blocking, on behalf of the hub; how many events came back.
+ * Nothing is to be queued.  Never raises: what is wrong the hub will meet. */
+int accel_loop_look(LoopObject *loop);
+
 /* Append to what the next dispatch runs first. */
 int accel_loop_push_ready(LoopObject *loop, PyObject *item);
 
