@@ -10,11 +10,9 @@ build=${GCORE_BUILD:-$root/build}
 logs=$build/log
 supported=(3.13 3.12 3.11 3.10 3.14)
 
-base_packages=(gcc libc6-dev cmake ninja-build pkg-config dpkg-dev
-               ca-certificates)
-test_packages=(libcmocka-dev valgrind util-linux)
+base_packages=(gcc libc6-dev cmake ninja-build pkg-config ca-certificates)
+test_packages=(libcmocka-dev valgrind)
 bench_packages=(libuv1-dev)
-fuzz_packages=(clang libclang-rt-14-dev)
 
 say() { printf 'gevent: %s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
@@ -47,7 +45,6 @@ as_root() {
 }
 
 apt_install() {
-    export DEBIAN_FRONTEND=noninteractive
     # An unreachable archive among several is no reason to stop here: the
     # installation tells whether something is really missing.
     as_root apt-get -qq update || true
@@ -84,11 +81,11 @@ ensure_group() {
 
 # The distribution's own cmake before any wrapper of an interpreter's.
 use_system_tools() {
-    local directory
+    local tool
     mkdir -p "$build/bin"
-    for directory in cmake ctest ninja; do
-        if [ -x "/usr/bin/$directory" ]; then
-            ln -sfn "/usr/bin/$directory" "$build/bin/$directory"
+    for tool in cmake ctest ninja; do
+        if [ -x "/usr/bin/$tool" ]; then
+            ln -sfn "/usr/bin/$tool" "$build/bin/$tool"
         fi
     done
     PATH=$build/bin:$PATH
