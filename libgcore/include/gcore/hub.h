@@ -287,8 +287,8 @@ GCORE_API int gcore_hub_backend_fd(gcore_hub *hub);
 
 /*
  * The moment at which the hub has to be polled even if its descriptor stays
- * quiet: GCORE_NOW when something is ready, GCORE_FOREVER when there is no
- * timer. Hub's thread. Since 0.1.
+ * quiet: GCORE_NOW when something is ready or newly watched, GCORE_FOREVER
+ * when there is no timer. Hub's thread. Since 0.1.
  */
 GCORE_API int64_t gcore_hub_next_deadline(gcore_hub *hub);
 

@@ -555,6 +555,13 @@ void gcore__poller_arm(gcore__poller *poller, gcore__fd *fd, unsigned events,
     ev_io_start(poller->loop, io);
 }
 
+bool gcore__poller_changed(gcore__poller *poller)
+{
+    struct ev_loop *loop = poller->loop;
+
+    return loop && (loop->fdchangecnt > 0 || loop->postfork);
+}
+
 void gcore__poller_forget(gcore__poller *poller, gcore__fd *fd)
 {
     struct ev_loop *loop = poller->loop;

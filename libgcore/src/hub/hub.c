@@ -336,6 +336,8 @@ int64_t gcore_hub_next_deadline(gcore_hub *hub)
     if (hub->ready_count || hub->kept_count || hub->idle_count ||
         !gcore__inbox_empty(hub) || atomic_load(&hub->requests))
         return GCORE_NOW;
+    if (hub->embedded && gcore__poller_changed(&hub->poller))
+        return GCORE_NOW; /* the other loop's wait would miss a new watch */
     return gcore__timer_next(hub);
 }
 

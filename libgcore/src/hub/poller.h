@@ -67,6 +67,9 @@ void gcore__poller_forget(gcore__poller *poller, gcore__fd *fd);
 int gcore__poller_wait(gcore__poller *poller, int64_t timeout);
 
 int gcore__poller_fd(gcore__poller *poller);
+
+/* Whether the kernel is yet to hear of changes, which the next wait tells. */
+bool gcore__poller_changed(gcore__poller *poller);
 int gcore__poller_after_fork(gcore__poller *poller);
 
 /* The hub's part, in fd.c: `events` are ready; 0 means that libev has given
