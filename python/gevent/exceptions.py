@@ -1,6 +1,4 @@
 """Exceptions of the hub and its objects."""
-from pprint import pformat
-
 from greenlet import GreenletExit
 
 __all__ = [
@@ -29,6 +27,7 @@ class LoopExit(Exception):
     def __repr__(self):
         if len(self.args) != 3:
             return super().__repr__()
+        from pprint import pformat  # costly to import, rarely needed
         return '%s\n\tHub: %s\n\tHandles:\n%s' % (
             self.args[0], self.args[1], pformat(self.args[2]))
 
