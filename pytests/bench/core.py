@@ -61,6 +61,8 @@ class Side:
         dropped = ("GEVENT",) if keep_path else ("GEVENT", "PYTHON", "PURE_")
         self.environment = {key: value for key, value in os.environ.items()
                             if not key.startswith(dropped)}
+        # an import is measured as it is from the second time on
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def output(self, *arguments):
         """Return what `workloads.py` prints, or end with its error text."""
