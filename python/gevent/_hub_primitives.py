@@ -176,24 +176,6 @@ def iwait_on_objects(objects, timeout=None, count=None):
     return _WaitIterator(list(objects), hub, timeout, count)
 
 
-class Gather:
-    """A link that collects its sources and wakes one wait once there are
-    enough.  Runs no foreign code, so it need not be called in the hub."""
-
-    __slots__ = ('done', '_missing', '_wait')
-
-    def __init__(self, wait, count):
-        self.done = []
-        self._missing = count
-        self._wait = wait
-
-    def __call__(self, source):
-        self.done.append(source)
-        self._missing -= 1
-        if self._missing == 0:
-            self._wait.wake()
-
-
 def wait_on_objects(objects=None, timeout=None, count=None):
     """Wait for `objects`, or `count` of them, or `timeout` seconds.
 
@@ -209,7 +191,7 @@ def wait_on_objects(objects=None, timeout=None, count=None):
     if count <= 0:
         return []
     wait = _engine.Wait(objects)
-    gather = Gather(wait, count)
+    gather = _engine.Gather(wait, count)
     linked = []
     try:
         for item in objects:

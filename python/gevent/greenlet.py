@@ -7,9 +7,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from gevent._config import config as GEVENT_CONFIG
 from gevent._greenlet_primitives import TrackedRawGreenlet
 from gevent._hub_local import get_hub_noargs as get_hub
-from gevent._hub_primitives import (
-    Gather, iwait_on_objects, wait_on_objects,
-)
+from gevent._hub_primitives import iwait_on_objects, wait_on_objects
 from gevent._tblib import dump_traceback, load_traceback
 from gevent.timeout import Timeout
 from libgcore import _engine
@@ -164,7 +162,7 @@ def _call_spawn_callbacks(gr):
         callback(gr)
 
 
-_engine.configure_tasks(_STARTED, _CANCELLED, (None, None, None), Gather)
+_engine.configure_tasks(_STARTED, _CANCELLED, (None, None, None))
 _engine.set_tracking(GEVENT_CONFIG.track_greenlet_tree)
 
 
@@ -312,16 +310,14 @@ class Greenlet(_engine.Task):
         self.args = ()
         self.kwargs = {}
 
-    def _report_error(self, exc_info):
-        if isinstance(exc_info[1], GreenletExit):
-            self._report_result(exc_info[1])
-            return
+    def _handle_own_error(self, exc_info):
+        # Called once the links are told.  From now on the traceback must
+        # hold no frames.
         try:
             copy = dump_traceback(exc_info[2])
         except:  # pylint:disable=bare-except
             copy = None  # out of stack or memory: the error itself remains
         self._exc_info = exc_info[0], exc_info[1], copy
-        self._schedule_links()
         try:
             self.parent.handle_error(self, *exc_info)
         finally:
@@ -364,14 +360,10 @@ class Greenlet(_engine.Task):
         finally:
             self._free()
 
-    def throw(self, *args):
-        """Raise in it at once, as ``greenlet.throw``.
-
-        One that has not run yet ends; its links are told.
-        """
+    def _throw_inactive(self, *args):
+        # throw() into one that has not run yet, or has ended.
         if self._never_ran():
             self._end_before_start(*args)
-            # Whatever the greenlet machinery holds for the start goes too.
             return
         self._cancel_unused_start()
         if not self.dead:
@@ -404,7 +396,8 @@ class Greenlet(_engine.Task):
             greenlet.throw(self, *_as_throw_args(exception))
             return
         thrown = _Wait(self) if block else None
-        self.parent.loop.run_callback(_kill, self, exception, thrown)
+        self.parent.loop.run_callback(
+            _engine.throw_into, [self], _as_throw_args(exception), thrown)
         if block:
             thrown.park()
             self.join(timeout)
@@ -490,21 +483,6 @@ class Greenlet(_engine.Task):
         """As :meth:`link`, for failure only."""
         self.link(callback, SpawnedLink=SpawnedLink)
 
-    def _schedule_links(self):
-        if self._links and not self._notifier:
-            self._notifier = self.parent.loop.run_callback(
-                self._notify_links)
-
-    def _notify_links(self):
-        # Links may remove later ones, so the list is looked at anew.
-        while self._links:
-            link = self._links.pop(0)
-            try:
-                link(self)
-            except:  # pylint:disable=bare-except
-                self.parent.handle_error((link, self), *sys.exc_info())
-        self._notifier = None
-
     # ---- as a context manager --------------------------------------------
 
     def __enter__(self):
@@ -544,22 +522,6 @@ def _as_throw_args(exception):
     return exception if isinstance(exception, tuple) else (exception,)
 
 
-def _throw_into(g, exception):
-    """In the hub: raise in `g`, reporting what comes back from it."""
-    try:
-        g.throw(*_as_throw_args(exception))
-    except:  # pylint:disable=bare-except
-        hub = getattr(g, 'parent', None)
-        handle = getattr(hub, 'handle_error', None) or get_hub().handle_error
-        handle(g, *sys.exc_info())
-
-
-def _kill(g, exception, waiter):
-    _throw_into(g, exception)
-    if waiter is not None:
-        waiter.wake()
-
-
 def joinall(greenlets, timeout=None, raise_error=False, count=None):
     """Wait for all `greenlets`, or `count` of them, or `timeout` seconds.
 
@@ -578,14 +540,6 @@ def joinall(greenlets, timeout=None, raise_error=False, count=None):
     return done
 
 
-def _throw_into_all(greenlets, exception, waiter):
-    for g in greenlets:
-        if not g.dead:
-            _throw_into(g, exception)
-    if waiter is not None:
-        waiter.wake([g for g in greenlets if not g.dead])
-
-
 def killall(greenlets, exception=GreenletExit, block=True, timeout=None):
     """Raise `exception` in all `greenlets`, raw ones too.
 
@@ -596,18 +550,17 @@ def killall(greenlets, exception=GreenletExit, block=True, timeout=None):
     if not greenlets:
         return
     loop = get_hub().loop
+    thrown = _Wait(greenlets) if block else None
+    loop.run_callback(_engine.throw_into, list(greenlets),
+                      _as_throw_args(exception), thrown)
     if not block:
-        loop.run_callback(_throw_into_all, greenlets, exception, None)
         return
-    thrown = _Wait(greenlets)
-    loop.run_callback(_throw_into_all, greenlets, exception, thrown)
     with Timeout.start_new(timeout):
         thrown.park()
-        alive = thrown.value
-        if alive:
-            joinall([g for g in alive if hasattr(g, 'rawlink')])
-            while any(not g.dead for g in alive):
-                _engine.pause()  # raw ones can only be looked at
+        alive = [g for g in greenlets if not g.dead]
+        joinall([g for g in alive if hasattr(g, 'rawlink')])
+        while any(not g.dead for g in alive):
+            _engine.pause()  # raw ones can only be looked at
 
 
 def _ended_unstarted(g, exception):

@@ -7,12 +7,12 @@ import os
 import sys
 
 __all__ = [
-    'ACCELERATED', 'AsyncWatcher', 'HubBase', 'IoWatcher', 'Loop',
+    'ACCELERATED', 'AsyncWatcher', 'Gather', 'HubBase', 'IoWatcher', 'Loop',
     'StatWatcher', 'Task', 'TimerWatcher', 'Wait', 'Watcher', 'cached_chunks',
     'callback', 'configure', 'configure_tasks', 'get_hub',
     'get_hub_if_exists', 'set_spawn_callback', 'set_tracking',
     'install_chunk_cache', 'pause', 'run_switch', 'set_events_marker',
-    'set_hub', 'sleep', 'trim_chunks', 'implementation',
+    'set_hub', 'sleep', 'throw_into', 'trim_chunks', 'implementation',
 ]
 
 
@@ -30,6 +30,7 @@ else:
 ACCELERATED = implementation.__name__ == 'libgcore._accel'
 
 AsyncWatcher = implementation.AsyncWatcher
+Gather = implementation.Gather
 HubBase = implementation.HubBase
 IoWatcher = implementation.IoWatcher
 Loop = implementation.Loop
@@ -52,6 +53,7 @@ set_hub = implementation.set_hub
 set_spawn_callback = implementation.set_spawn_callback
 set_tracking = implementation.set_tracking
 sleep = implementation.sleep
+throw_into = implementation.throw_into
 trim_chunks = implementation.trim_chunks
 
 

@@ -13,17 +13,17 @@ import time
 import weakref
 from collections import deque
 
-from greenlet import getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet
 
 from libgcore._binding import ffi, lib
 
 __all__ = [
-    'AsyncWatcher', 'HubBase', 'IoWatcher', 'Loop', 'StatWatcher',
+    'AsyncWatcher', 'Gather', 'HubBase', 'IoWatcher', 'Loop', 'StatWatcher',
     'Task', 'TimerWatcher', 'Wait', 'Watcher', 'cached_chunks', 'callback',
     'configure', 'configure_tasks', 'get_hub', 'get_hub_if_exists', 'install_chunk_cache',
     'pause', 'run_switch', 'set_events_marker', 'set_hub',
     'set_spawn_callback', 'set_tracking', 'sleep',
-    'trim_chunks',
+    'throw_into', 'trim_chunks',
 ]
 
 _SLICE = 50
@@ -1145,16 +1145,16 @@ class StatWatcher(Watcher):
 class _Tasks:
     """What configure_tasks and its kin have set."""
 
-    started = cancelled = direct_link = spawn_callback = None
+    started = cancelled = spawn_callback = None
     success = (None, None, None)
     tracking = True
 
 
-def configure_tasks(started, cancelled, success, direct_link):
-    """The objects that stand for used-up start events, the exc_info of a
-    success, and the type of links that may be called by whoever ends."""
+def configure_tasks(started, cancelled, success):
+    """The objects that stand for used-up start events, and the exc_info of a
+    success."""
     _Tasks.started, _Tasks.cancelled = started, cancelled
-    _Tasks.success, _Tasks.direct_link = success, direct_link
+    _Tasks.success = success
 
 
 def set_tracking(wanted):
@@ -1184,6 +1184,38 @@ def _tree_of(spawner):
         if spawner.parent is not None:
             spawner.spawn_tree_locals = tree
     return tree
+
+
+class Gather:
+    """A link that keeps its sources and wakes `wait` once there are
+    `count`."""
+
+    __slots__ = ('done', '_wait', '_missing')
+
+    def __init__(self, wait, count):
+        self.done = []
+        self._wait = wait
+        self._missing = count
+
+    def __call__(self, source):
+        self.done.append(source)
+        self._missing -= 1
+        if self._missing == 0:
+            self._wait.wake()
+
+
+def throw_into(greenlets, args, wait):
+    """In the hub: throw into each greenlet of the list, then wake `wait` (or
+    None)."""
+    for target in greenlets:
+        if not isinstance(target, greenlet) or greenlet.dead.__get__(target):
+            continue
+        try:
+            target.throw(*args)
+        except:  # pylint:disable=bare-except
+            get_hub().loop._report(target)
+    if wait is not None:
+        wait.wake()
 
 
 class Task(greenlet):
@@ -1250,13 +1282,40 @@ class Task(greenlet):
     def _report_result(self, result):
         self._exc_info = _Tasks.success
         self.value = result
+        self._schedule_links()
+
+    def _report_error(self, exc_info):
+        if isinstance(exc_info[1], GreenletExit):
+            self._report_result(exc_info[1])
+            return
+        self._exc_info = exc_info
+        self._schedule_links()
+        self._handle_own_error(exc_info)
+
+    def _schedule_links(self):
         links = self._links
         if not links or self._notifier:
             return
-        if len(links) == 1 and type(links[0]) in (Wait, _Tasks.direct_link):
+        if len(links) == 1 and type(links[0]) in (Wait, Gather):
             links.pop()(self)
-        else:
-            self._schedule_links()
+            return
+        self._notifier = _parent_loop(self).run_callback(self._notify_links)
+
+    def _notify_links(self):
+        while self._links:
+            link = self._links.pop(0)
+            try:
+                link(self)
+            except:  # pylint:disable=bare-except
+                get_hub().loop._report((link, self))
+        self._notifier = None
+
+    def throw(self, *args):
+        """Raise in it at once, as greenlet.throw; one that has not run yet
+        ends."""
+        if greenlet.__bool__(self):
+            return greenlet.throw(self, *args)
+        return self._throw_inactive(*args)
 
     def __bool__(self):
         return self._start_event is not None and self._exc_info is None

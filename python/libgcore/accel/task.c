@@ -38,11 +38,14 @@ static PyObject *event_started, *event_cancelled; /* used-up start events */
 static PyObject *success;   /* (None, None, None) */
 static PyObject *no_args;
 static PyObject *spawn_callback; /* called with what is started, or NULL */
-static PyTypeObject *direct_link; /* runs no foreign code when called */
+static PyTypeObject *gather_type;
+static PyObject *greenlet_throw; /* greenlet's own descriptor */
+static PyObject *exit_type;      /* GreenletExit */
 static bool tracking = true;
 
 static PyObject *str_run, *str_loop, *str_tree, *str_limit, *str_back,
-    *str_lasti, *str_start, *str_report_error, *str_schedule_links;
+    *str_lasti, *str_start, *str_notify_links, *str_handle_own_error,
+    *str_throw_inactive;
 
 static inline task_fields *fields(PyObject *self)
 {
@@ -323,27 +326,79 @@ static void drop_call(PyObject *self)
     Py_CLEAR(task->kwargs);
 }
 
+/* A link that runs no foreign code may be called by whoever ends. */
+static bool is_direct_link(PyObject *link)
+{
+    return Py_TYPE(link) == accel_wait_type || Py_TYPE(link) == gather_type;
+}
+
+static PyObject *pop_link(PyObject *links)
+{
+    PyObject *link = PyList_GetItem(links, 0);
+    Py_INCREF(link);
+    PyList_SetSlice(links, 0, 1, NULL);
+    return link;
+}
+
 static int schedule_links(PyObject *self)
 {
     task_fields *task = fields(self);
     if (!task->links || PyList_Size(task->links) == 0 || task->notifier)
         return 0;
-    PyObject *link = PyList_GetItem(task->links, 0);
     /* The usual case, one join: no need to go through the hub. */
     if (PyList_Size(task->links) == 1
-        && (Py_TYPE(link) == accel_wait_type
-            || Py_TYPE(link) == direct_link)) {
-        Py_INCREF(link);
-        PyList_SetSlice(task->links, 0, 1, NULL);
+        && is_direct_link(PyList_GetItem(task->links, 0))) {
+        PyObject *link = pop_link(task->links);
         PyObject *told = PyObject_CallFunctionObjArgs(link, self, NULL);
         Py_DECREF(link);
         Py_XDECREF(told);
         return told ? 0 : -1;
     }
-    PyObject *result =
-        PyObject_CallMethodObjArgs(self, str_schedule_links, NULL);
-    Py_XDECREF(result);
-    return result ? 0 : -1;
+    PyObject *loop = parent_loop(self);
+    PyObject *notify =
+        loop ? PyObject_GetAttr(self, str_notify_links) : NULL;
+    PyObject *callback = NULL;
+    if (notify)
+        callback =
+            PyObject_CallMethod(loop, "run_callback", "O", notify);
+    Py_XDECREF(notify);
+    Py_XDECREF(loop);
+    if (!callback)
+        return -1;
+    accel_replace(&task->notifier, callback);
+    return 0;
+}
+
+/* In the hub.  Links may remove later ones, so the list is looked at anew. */
+static PyObject *task_notify_links(PyObject *self,
+                                   PyObject *Py_UNUSED(ignored))
+{
+    task_fields *task = fields(self);
+    while (task->links && PyList_Size(task->links)) {
+        PyObject *link = pop_link(task->links);
+        PyObject *told = PyObject_CallFunctionObjArgs(link, self, NULL);
+        if (!told) {
+            PyObject *context = PyTuple_Pack(2, link, self);
+            LoopObject *loop = accel_current_loop(0);
+            if (loop)
+                accel_loop_report(loop, context);
+            else
+                PyErr_WriteUnraisable(self);
+            Py_XDECREF(context);
+        }
+        Py_XDECREF(told);
+        Py_DECREF(link);
+    }
+    Py_CLEAR(task->notifier);
+    Py_RETURN_NONE;
+}
+
+static PyObject *task_schedule_links(PyObject *self,
+                                     PyObject *Py_UNUSED(ignored))
+{
+    if (schedule_links(self) < 0)
+        return NULL;
+    Py_RETURN_NONE;
 }
 
 static int report_result(PyObject *self, PyObject *result)
@@ -356,6 +411,24 @@ static int report_result(PyObject *self, PyObject *result)
     return schedule_links(self);
 }
 
+/* The links are told before any Python code runs: a signal handler that
+ * raises in it must not leave anyone waiting. */
+static int report_exc_info(PyObject *self, PyObject *exc_info)
+{
+    task_fields *task = fields(self);
+    PyObject *error = PyTuple_GetItem(exc_info, 1);
+    if (PyObject_IsInstance(error, exit_type) > 0)
+        return report_result(self, error);
+    Py_INCREF(exc_info);
+    accel_replace(&task->exc_info, exc_info);
+    if (schedule_links(self) < 0)
+        return -1;
+    PyObject *result =
+        PyObject_CallMethodObjArgs(self, str_handle_own_error, exc_info, NULL);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+
 static int report_error(PyObject *self)
 {
     PyObject *type, *value, *traceback;
@@ -365,16 +438,23 @@ static int report_error(PyObject *self)
         PyException_SetTraceback(value, traceback);
     PyObject *exc_info = PyTuple_Pack(3, type, value,
                                       traceback ? traceback : Py_None);
-    PyObject *result = NULL;
-    if (exc_info)
-        result =
-            PyObject_CallMethodObjArgs(self, str_report_error, exc_info, NULL);
-    Py_XDECREF(result);
+    int failed = exc_info ? report_exc_info(self, exc_info) : -1;
     Py_XDECREF(exc_info);
     Py_XDECREF(type);
     Py_XDECREF(value);
     Py_XDECREF(traceback);
-    return result ? 0 : -1;
+    return failed;
+}
+
+static PyObject *task_report_error(PyObject *self, PyObject *exc_info)
+{
+    if (!PyTuple_Check(exc_info) || PyTuple_Size(exc_info) != 3) {
+        PyErr_SetString(PyExc_TypeError, "exc_info must be a tuple of three");
+        return NULL;
+    }
+    if (report_exc_info(self, exc_info) < 0)
+        return NULL;
+    Py_RETURN_NONE;
 }
 
 static PyObject *task_run(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -396,6 +476,149 @@ static PyObject *task_report_result(PyObject *self, PyObject *result)
         return NULL;
     Py_RETURN_NONE;
 }
+
+/* ---- being ended --------------------------------------------------------- */
+
+static PyObject *task_throw(PyObject *self, PyObject *args)
+{
+    if (!PyGreenlet_ACTIVE((PyGreenlet *)self)) {
+        PyObject *method = PyObject_GetAttr(self, str_throw_inactive);
+        PyObject *result = method ? PyObject_CallObject(method, args) : NULL;
+        Py_XDECREF(method);
+        return result;
+    }
+    Py_ssize_t count = PyTuple_Size(args);
+    PyObject *full = PyTuple_New(count + 1);
+    if (!full)
+        return NULL;
+    Py_INCREF(self);
+    PyTuple_SetItem(full, 0, self);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *item = PyTuple_GetItem(args, i);
+        Py_INCREF(item);
+        PyTuple_SetItem(full, i + 1, item);
+    }
+    PyObject *result = PyObject_CallObject(greenlet_throw, full);
+    Py_DECREF(full);
+    return result;
+}
+
+static bool has_ended(PyObject *greenlet)
+{
+    return !PyGreenlet_ACTIVE((PyGreenlet *)greenlet)
+           && PyGreenlet_STARTED((PyGreenlet *)greenlet);
+}
+
+/* throw_into(greenlets, args, wait): in the hub, one step. */
+static PyObject *throw_into(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *greenlets, *throw_args, *wait;
+    if (!PyArg_ParseTuple(args, "O!O!O", &PyList_Type, &greenlets,
+                          &PyTuple_Type, &throw_args, &wait))
+        return NULL;
+    LoopObject *loop = accel_current_loop(1);
+    if (!loop)
+        return NULL;
+    for (Py_ssize_t i = 0; i < PyList_Size(greenlets); i++) {
+        PyObject *target = PyList_GetItem(greenlets, i);
+        if (!PyObject_TypeCheck(target, &PyGreenlet_Type)
+            || has_ended(target))
+            continue;
+        Py_INCREF(target);
+        PyObject *method = PyObject_GetAttrString(target, "throw");
+        PyObject *result =
+            method ? PyObject_CallObject(method, throw_args) : NULL;
+        Py_XDECREF(method);
+        if (!result)
+            accel_loop_report(loop, target);
+        Py_XDECREF(result);
+        Py_DECREF(target);
+    }
+    if (Py_TYPE(wait) == accel_wait_type
+        && accel_wait_wake((WaitObject *)wait, NULL) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* ---- collecting those that end ------------------------------------------- */
+
+/* A link that keeps its sources and wakes a wait once there are enough. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *done;
+    WaitObject *wait;
+    Py_ssize_t missing;
+} GatherObject;
+
+static PyObject *gather_new(PyTypeObject *type, PyObject *args,
+                            PyObject *Py_UNUSED(kwargs))
+{
+    PyObject *wait;
+    Py_ssize_t missing;
+    if (!PyArg_ParseTuple(args, "O!n", accel_wait_type, &wait, &missing))
+        return NULL;
+    GatherObject *gather = PyObject_New(GatherObject, type);
+    if (!gather)
+        return NULL;
+    Py_INCREF(wait);
+    gather->wait = (WaitObject *)wait;
+    gather->missing = missing;
+    gather->done = PyList_New(0);
+    if (!gather->done) {
+        Py_DECREF((PyObject *)gather);
+        return NULL;
+    }
+    return (PyObject *)gather;
+}
+
+static void gather_dealloc(PyObject *self)
+{
+    GatherObject *gather = (GatherObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    Py_XDECREF(gather->done);
+    Py_DECREF((PyObject *)gather->wait);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *gather_call(PyObject *self, PyObject *args,
+                             PyObject *Py_UNUSED(kwargs))
+{
+    GatherObject *gather = (GatherObject *)self;
+    PyObject *source;
+    if (!PyArg_UnpackTuple(args, "gather", 1, 1, &source)
+        || PyList_Append(gather->done, source) < 0)
+        return NULL;
+    if (--gather->missing == 0 && accel_wait_wake(gather->wait, NULL) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *gather_done(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *done = ((GatherObject *)self)->done;
+    Py_INCREF(done);
+    return done;
+}
+
+static PyGetSetDef gather_getset[] = {
+    {"done", gather_done, NULL, "The sources, in the order they ended.",
+     NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
+static PyType_Slot gather_slots[] = {
+    {Py_tp_doc, "Gather(wait, count)\n\nA link that keeps its sources and "
+                "wakes `wait` once there are `count`."},
+    {Py_tp_new, gather_new},
+    {Py_tp_dealloc, gather_dealloc},
+    {Py_tp_call, gather_call},
+    {Py_tp_getset, gather_getset},
+    {0, NULL}};
+static PyType_Spec gather_spec = {
+    .name = "libgcore._accel.Gather",
+    .basicsize = sizeof(GatherObject),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = gather_slots,
+};
 
 /* ---- states -------------------------------------------------------------- */
 
@@ -638,7 +861,13 @@ static PyMethodDef task_methods[] = {
      "successful()\n--\n\nWhether it has ended without an error.\n\nBeing "
      "killed by GreenletExit is a success."},
     {"_wait_for_end", task_wait_for_end, METH_O, NULL},
+    {"throw", task_throw, METH_VARARGS,
+     "throw(*args)\n\nRaise in it at once, as greenlet.throw; one that has "
+     "not run yet ends."},
     {"_report_result", task_report_result, METH_O, NULL},
+    {"_report_error", task_report_error, METH_O, NULL},
+    {"_schedule_links", task_schedule_links, METH_NOARGS, NULL},
+    {"_notify_links", task_notify_links, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL}};
 static PyType_Slot task_slots[] = {
     {Py_tp_doc, "Task(run=None, *args, **kwargs)\n\nA greenlet that keeps "
@@ -662,9 +891,8 @@ static PyType_Spec task_spec = {
 
 static PyObject *configure_tasks(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *started, *cancelled, *ended, *link;
-    if (!PyArg_ParseTuple(args, "OOOO!", &started, &cancelled, &ended,
-                          &PyType_Type, &link))
+    PyObject *started, *cancelled, *ended;
+    if (!PyArg_ParseTuple(args, "OOO", &started, &cancelled, &ended))
         return NULL;
     Py_INCREF(started);
     accel_replace(&event_started, started);
@@ -672,8 +900,6 @@ static PyObject *configure_tasks(PyObject *Py_UNUSED(module), PyObject *args)
     accel_replace(&event_cancelled, cancelled);
     Py_INCREF(ended);
     accel_replace(&success, ended);
-    Py_INCREF(link);
-    direct_link = (PyTypeObject *)link;
     Py_RETURN_NONE;
 }
 
@@ -697,9 +923,11 @@ static PyObject *set_spawn_callback(PyObject *Py_UNUSED(module),
 
 static PyMethodDef functions[] = {
     {"configure_tasks", configure_tasks, METH_VARARGS,
-     "configure_tasks(started, cancelled, success, direct_link)\n\nThe "
-     "objects that stand for used-up start events, the exc_info of a\n"
-     "success, and the type of links that may be called by whoever ends."},
+     "configure_tasks(started, cancelled, success)\n\nThe objects that "
+     "stand for used-up start events, and the exc_info of a success."},
+    {"throw_into", throw_into, METH_VARARGS,
+     "throw_into(greenlets, args, wait)\n\nIn the hub: throw into each "
+     "greenlet of the list, then wake `wait` (or None)."},
     {"set_tracking", set_tracking, METH_O,
      "set_tracking(wanted)\n\nWhether tasks remember who spawned them."},
     {"set_spawn_callback", set_spawn_callback, METH_O,
@@ -720,8 +948,9 @@ static int make_names(void)
         {&str_back, "f_back"},
         {&str_lasti, "f_lasti"},
         {&str_start, "start"},
-        {&str_report_error, "_report_error"},
-        {&str_schedule_links, "_schedule_links"},
+        {&str_notify_links, "_notify_links"},
+        {&str_handle_own_error, "_handle_own_error"},
+        {&str_throw_inactive, "_throw_inactive"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!(*names[i].slot = PyUnicode_InternFromString(names[i].text)))
@@ -753,6 +982,9 @@ int accel_task_init(PyObject *module)
     success = PyTuple_Pack(3, Py_None, Py_None, Py_None);
     if (!no_args || !success || make_names() < 0)
         return -1;
+    greenlet_throw = PyObject_GetAttrString((PyObject *)greenlet, "throw");
+    exit_type = PyExc_GreenletExit;
     task_type = accel_add_type(module, &task_spec, (PyObject *)greenlet);
-    return task_type ? PyModule_AddFunctions(module, functions) : -1;
+    gather_type = accel_add_type(module, &gather_spec, NULL);
+    return task_type && gather_type && greenlet_throw ? PyModule_AddFunctions(module, functions) : -1;
 }
