@@ -21,16 +21,24 @@ def test_run_info_has_both_parts():
 
 
 def test_stacks_can_be_left_out_or_limited():
-    def lines(**arguments):
-        return "\n".join(util.format_run_info(**arguments)).splitlines()
+    def text(**arguments):
+        return "\n".join(util.format_run_info(**arguments))
 
-    waiting = gevent.spawn(gevent.sleep, 60)
+    def inner():
+        gevent.sleep(60)
+
+    def outer():
+        inner()
+
+    waiting = gevent.spawn(outer)
     gevent.sleep(0)
     try:
-        without = lines(thread_stacks=False, greenlet_stacks=False)
+        assert "Running:" in text() and "in outer" in text()
+        limited = text(limit=1)
+        assert "in inner" in limited and "in outer" not in limited
+        without = text(thread_stacks=False, greenlet_stacks=False)
         assert "\t...stack elided..." in without
-        assert not any("Running:" in line for line in without)
-        assert len(without) < len(lines(limit=1)) < len(lines())
+        assert "Running:" not in without and "in inner" not in without
     finally:
         waiting.kill()
 
@@ -89,10 +97,12 @@ def plain(tree):
 
 
 def test_layout(tracked):
-    # root - a - b, c    (c after b)
-    #      - d - e
+    # root spawns a twice; a spawns b and c; c spawns another b.
     def leaf(*below):
-        return [gevent.spawn(each) for each in below]
+        greenlets = [gevent.spawn(each) for each in below]
+        # The function's name stays known because it was asked for.
+        assert all(map(repr, greenlets))
+        return greenlets
 
     def b():
         return leaf()
@@ -113,7 +123,7 @@ def test_layout(tracked):
         return util.GreenletTree.current_tree()
 
     keep = []
-    tree = gevent.spawn(root).get()
+    tree = leaf(root)[0].get()
     assert tree.is_current_tree and len(tree.child_trees) == 2
     assert plain(tree) == [
         "root",
@@ -211,18 +221,19 @@ def test_clear_stack_frames():
     import inspect
     import weakref
 
-    def generate():
+    def fail():
         held = Held()
         references.append(weakref.ref(held))
-        yield
+        raise ValueError
 
     references = []
-    generator = generate()
-    next(generator)
-    frame = generator.gi_frame
-    alive = [references[0]() is not None]
-    util.clear_stack_frames(frame)
-    alive.append(references[0]() is not None)
+    try:
+        fail()
+    except ValueError as error:
+        frame = error.__traceback__.tb_next.tb_frame
+        alive = [references[0]() is not None]
+        util.clear_stack_frames(frame)
+        alive.append(references[0]() is not None)
     assert alive == [True, False]
     # Those that run are left alone.
     util.clear_stack_frames(inspect.currentframe())
