@@ -7,6 +7,7 @@ only tell when to ask it.
 """
 import select as __select__
 from errno import EBADF
+from os import strerror
 
 from greenlet import getcurrent
 
@@ -111,8 +112,11 @@ class SelectResult:
         self._wlist = [(get_fileno(item), item) for item in wlist]
         self._xlist = [(get_fileno(item), item) for item in xlist]
 
-    def now(self):
-        """What is ready now: the three lists of `select`."""
+    def now(self, refuse_closed=False):
+        """What is ready now: the three lists of `select`.
+
+        :raise OSError: (EBADF) for a closed descriptor, if asked to.
+        """
         if _original_poll is None:
             return self._now_by_select()
         # In place of the real select, which refuses descriptors above 1023.
@@ -126,6 +130,9 @@ class SelectResult:
         for fd, mask in masks.items():
             poller.register(fd, mask)
         ready = dict(poller.poll(0))
+        if refuse_closed and any(mask & __select__.POLLNVAL
+                                 for mask in ready.values()):
+            raise OSError(EBADF, strerror(EBADF))
         bad = __select__.POLLERR | __select__.POLLNVAL
         return self._choose(
             ready,
@@ -173,12 +180,13 @@ def select(rlist, wlist, xlist, timeout=None):
     :param timeout: seconds (float) to wait at most; ``None`` for no limit.
     :return: the lists of those that are ready.
     :raise ValueError: for a negative timeout or descriptor.
+    :raise OSError: for a descriptor that is closed already.
     """
     if timeout is not None and timeout < 0:
         # Not for us to wait for ever.
         raise ValueError('timeout must be non-negative')
     asked = SelectResult(rlist, wlist, xlist)
-    ready = asked.now()
+    ready = asked.now(refuse_closed=True)
     if any(ready):
         return ready
     if timeout == 0:
