@@ -1,0 +1,146 @@
+"""Mapping over iterables with greenlets, for :mod:`gevent.pool`."""
+from heapq import heappop, heappush
+
+from gevent import lock, queue
+from gevent.greenlet import Greenlet
+from gevent.lock import Semaphore
+from gevent.queue import UnboundQueue
+
+__all__ = [
+    'IMapUnordered',
+    'IMap',
+]
+
+
+class Failure:
+    """An exception among results."""
+
+    __slots__ = ('exc', 'raise_exception')
+
+    def __init__(self, exc, raise_exception=None):
+        self.exc = exc
+        self.raise_exception = raise_exception
+
+    def throw(self):
+        """Raise it, with its traceback where that is known."""
+        if self.raise_exception is not None:
+            self.raise_exception()
+        raise self.exc
+
+
+class IMapUnordered(Greenlet):
+    """Runs *func* for every item, by *spawn*, and iterates over the results as
+    they come.
+
+    :param maxsize: how many results may be computed or ready that the caller
+        has not taken (int); None or 0: any number.
+    :param _zipped: are the items tuples of arguments? (bool)
+
+    The greenlet itself takes the items from *iterable*.
+    """
+
+    def __init__(self, func, iterable, spawn, maxsize=None, _zipped=False):
+        Greenlet.__init__(self)
+        self.spawn = spawn
+        self._zipped = _zipped
+        self.func = func
+        self.iterable = iterable
+        self.queue = UnboundQueue()
+        self._room = Semaphore(maxsize) if maxsize else None
+        self._count = 0  # of results, those to come included
+        self._running = 0
+        self._spawned_all = False
+        self.finished = False
+
+    # ---- the consumer
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.finished:
+            raise StopIteration
+        result = self._inext()
+        if isinstance(result, Failure):
+            if isinstance(result.exc, StopIteration):
+                self.finished = True
+                raise StopIteration
+            result.throw()
+        return result
+
+    next = __next__
+
+    def _inext(self):
+        return self._take()
+
+    def _take(self):
+        result = self.queue.get()
+        if self._room is not None:
+            self._room.release()
+        return result
+
+    # ---- the producer
+
+    def _run(self):
+        try:
+            for item in self.iterable:
+                self._ispawn(item)
+        except BaseException as ex:
+            self._add(Failure(ex))
+            raise
+        finally:
+            self._spawned_all = True
+            self._end_if_done()
+            self.__dict__.pop('spawn', None)
+            self.func = self.iterable = None
+
+    def _ispawn(self, item):
+        if self._room is not None:
+            self._room.acquire()
+        self._running += 1
+        greenlet = (self.spawn(self.func, *item) if self._zipped
+                    else self.spawn(self.func, item))
+        greenlet._imap_task_index = self._count
+        self._count += 1
+        greenlet.rawlink(self._on_result)
+
+    def _on_result(self, greenlet):
+        self._running -= 1
+        if greenlet.successful():
+            result = greenlet.value
+        else:
+            result = Failure(greenlet.exception,
+                             getattr(greenlet, '_raise_exception', None))
+        self._put(greenlet._imap_task_index, result)
+        self._end_if_done()
+
+    def _end_if_done(self):
+        if self._spawned_all and not self._running:
+            self._add(Failure(StopIteration()))
+
+    def _add(self, failure):
+        # Behind all results there are, or will be.
+        self._put(self._count, failure)
+        self._count += 1
+
+    def _put(self, _index, result):
+        self.queue.put(result)
+
+
+class IMap(IMapUnordered):
+    """As `IMapUnordered`, with the results in the order of the items."""
+
+    def __init__(self, *args, **kwargs):
+        self._next_index = 0
+        self._early = []  # a heap of (index, result)
+        super().__init__(*args, **kwargs)
+
+    def _inext(self):
+        early = self._early
+        while not early or early[0][0] != self._next_index:
+            heappush(early, self._take())
+        self._next_index += 1
+        return heappop(early)[1]
+
+    def _put(self, index, result):
+        self.queue.put((index, result))
