@@ -274,7 +274,12 @@ def test_used_in_another_thread(pipe):
         os.write(pipe[1], b"1")
         assert waiting.get(timeout=5) == b"1"
         got = []
-        thread = threading.Thread(target=lambda: got.append(reader.read(1)))
+
+        def read():
+            got.append(reader.read(1))
+            gevent.get_hub().destroy()
+
+        thread = threading.Thread(target=read)
         thread.start()
         os.write(pipe[1], b"2")
         thread.join(10)

@@ -190,7 +190,8 @@ class Input:
     """
 
     __slots__ = ("rfile", "content_length", "socket", "position",
-                 "chunked_input", "chunk_length", "send_100_continue_enabled")
+                 "chunked_input", "chunk_length", "send_100_continue_enabled",
+                 "_failure")
 
     def __init__(self, rfile, content_length, socket=None,
                  chunked_input=False):
@@ -201,6 +202,11 @@ class Input:
         self.chunked_input = chunked_input
         self.chunk_length = -1  # -1: at a chunk's head; 0: at the end
         self.send_100_continue_enabled = True
+        self._failure = None
+
+    def _invalid(self, message):
+        self._failure = _InvalidClientInput(message)
+        return self._failure
 
     def _send_100_continue(self):
         if self.socket is not None:
@@ -210,7 +216,9 @@ class Input:
 
     def _discard(self):
         """Read what the application did not, so that the next request can
-        be read."""
+        be read; raise if there is no telling where that begins."""
+        if self._failure is not None:  # and the application caught it
+            raise self._failure
         if self.socket is not None:
             # It was not told to send the body, and need not.
             self.send_100_continue_enabled = False
@@ -229,7 +237,7 @@ class Input:
         data = read(length)
         self.position += len(data)
         if len(data) < length and not (use_readline and data[-1:] == b"\n"):
-            raise _InvalidClientInput(
+            raise self._invalid(
                 "unexpected end of file while reading request at position "
                 f"{self.position}")
         return data
@@ -240,8 +248,8 @@ class Input:
         line = self.rfile.readline(limit)
         if not line.endswith(b"\r\n"):
             if not line.endswith(b"\n") and len(line) < limit:
-                raise _InvalidClientInput("EOF before chunk end reached")
-            raise _InvalidClientInput(f"{what} too long or without CRLF")
+                raise self._invalid("EOF before chunk end reached")
+            raise self._invalid(f"{what} too long or without CRLF")
         return line[:-2]
 
     def _next_chunk(self):
@@ -252,9 +260,9 @@ class Input:
         if semicolon:
             size = size.rstrip(b" \t")
         if not _HEX_DIGITS.fullmatch(size):
-            raise _InvalidClientInput(f"Non-hex chunk size: {size[:40]!r}")
+            raise self._invalid(f"Non-hex chunk size: {size[:40]!r}")
         if len(size) > _MAX_CHUNK_DIGITS:
-            raise _InvalidClientInput("Chunk-size too large.")
+            raise self._invalid("Chunk-size too large.")
         self.chunk_length = int(size, 16)
         self.position = 0
         if not self.chunk_length:
@@ -264,8 +272,8 @@ class Input:
                     return 0
                 name, colon, _ = line.decode("latin-1").partition(":")
                 if not colon or not _TOKEN.fullmatch(name):
-                    raise _InvalidClientInput(f"Bad trailer: {line[:80]!r}")
-            raise _InvalidClientInput("Too many trailers")
+                    raise self._invalid(f"Bad trailer: {line[:80]!r}")
+            raise self._invalid("Too many trailers")
         return self.chunk_length
 
     def _chunked_read(self, length=None, use_readline=False):
@@ -282,14 +290,14 @@ class Input:
             read = self.rfile.readline if use_readline else self.rfile.read
             data = read(left if length is None else min(length, left))
             if not data:
-                raise _InvalidClientInput("EOF before chunk end reached")
+                raise self._invalid("EOF before chunk end reached")
             pieces.append(data)
             self.position += len(data)
             if length is not None:
                 length -= len(data)
             if self.position == self.chunk_length:
                 if self._line(2, "Chunk"):
-                    raise _InvalidClientInput("Chunk longer than its size")
+                    raise self._invalid("Chunk longer than its size")
                 self.chunk_length = -1
             if use_readline and data.endswith(b"\n"):
                 break
