@@ -154,7 +154,7 @@ STORM = """
         stuck = [n for n, g in enumerate(greenlets) if not g.dead]
         print("raised", raised, "caught by main", caught, "by others",
               interrupted, "lost", lost, "stuck", stuck, "turns", min(turns))
-        assert caught > 10 and interrupted > 10
+        assert caught and interrupted
         assert not lost and not stuck
 
     between_steps = {work.__code__, main.__code__, handler.__code__,
