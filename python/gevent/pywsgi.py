@@ -505,7 +505,8 @@ class WSGIHandler:
         self.environ = self.get_environ()
         self.application = self.server.application
         self.handle_one_response()
-        if self.close_connection or self.rfile.closed:
+        if (self.close_connection or self.connection_upgraded
+                or self.rfile.closed):
             return None
         return True
 
