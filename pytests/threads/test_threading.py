@@ -112,7 +112,10 @@ def test_native_thread_running_while_patching(run_program):
         go_on.set()
         thread.join(20)
         assert not thread.is_alive()
-        assert threading.enumerate() == [threading.main_thread()]
+        # 3.10's looks for itself only under the identity of now.
+        import sys
+        if sys.version_info >= (3, 11):
+            assert threading.enumerate() == [threading.main_thread()]
     """)
     assert done.stderr == ""
 
