@@ -473,7 +473,7 @@ class _FutureProxy:
         if self.done():
             fn(self)
         else:
-            self.asyncresult.rawlink(_Wrapped(self, fn))
+            self.asyncresult.rawlink(_DoneCallback(self, fn))
 
     def rawlink(self, callback) -> None:
         """Call ``callback(self)`` in the hub once the task has ended."""
@@ -497,6 +497,19 @@ class _Wrapped:
 
     def __call__(self, _source):
         self.callback(self.future)
+
+
+class _DoneCallback(_Wrapped):
+    # What goes wrong in one is shown and concerns nobody else.
+
+    __slots__ = ()
+
+    def __call__(self, source):
+        try:
+            super().__call__(source)
+        except Exception:  # pylint:disable=broad-except
+            get_hub().print_exception((self.callback, self.future),
+                                      *sys.exc_info())
 
 
 class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
