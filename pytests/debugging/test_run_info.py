@@ -1,11 +1,13 @@
 """gevent.util: what runs, in text."""
 import io
 import re
+import sys
 
 import gevent
 import pytest
 from gevent import util
 from gevent.local import local
+from gevent.monkey import get_original
 
 
 class Mine(local):
@@ -200,6 +202,17 @@ def test_greenlets_of_other_native_threads():
         util.GreenletTree.current_tree)
     mine = util.GreenletTree.current_tree()
     assert tree_of_worker.greenlet is not mine.greenlet
+
+
+def test_idle_workers_are_recognized():
+    def frame_of(ident):
+        return sys._current_frames()[ident]
+
+    pool = gevent.get_hub().threadpool
+    ident = pool.apply(get_original("_thread", "get_ident"))
+    while not util.is_idle_threadpool_worker(frame_of(ident)):
+        gevent.sleep(0.001)
+    assert not util.is_idle_threadpool_worker(sys._getframe())
 
 
 # -- the rest

@@ -97,11 +97,8 @@ dump_stacks = format_run_info
 def is_idle_threadpool_worker(frame):
     """Is *frame* the innermost one of a thread pool's worker that waits for
     something to do? (bool)"""
-    while frame is not None:
-        if frame.f_locals.get('gevent_threadpool_worker_idle', False):
-            return True
-        frame = frame.f_back
-    return False
+    return (frame.f_code.co_name == 'get'
+            and frame.f_globals.get('__name__') == 'gevent._threading')
 
 
 def _without_own_frames(frame):
