@@ -23,11 +23,17 @@ static int renew_wake(gcore_hub *hub)
     return error;
 }
 
-void gcore__forget_driver(gcore_hub *hub)
+void gcore__forget_threads(gcore_hub *hub)
 {
-    if (hub->generation != gcore__fork_generation() &&
-        atomic_load(&hub->driver) != gcore__thread())
+    if (hub->thread_generation == gcore__fork_generation())
+        return;
+    hub->thread_generation = gcore__fork_generation();
+    gcore__thread_forget(hub);
+    if (atomic_load(&hub->driver) &&
+        atomic_load(&hub->driver) != gcore__thread()) {
         atomic_store(&hub->driver, 0);
+        gcore__hub_drop(hub); /* it held it while driving */
+    }
 }
 
 int gcore_hub_after_fork(gcore_hub *hub)
@@ -36,14 +42,13 @@ int gcore_hub_after_fork(gcore_hub *hub)
 
     if (atomic_load(&hub->closed))
         return 0;
-    gcore__forget_driver(hub);
+    gcore__forget_threads(hub);
     error = renew_wake(hub);
     if (error == 0)
         error = gcore__poller_after_fork(&hub->poller);
     if (error < 0)
         return error;
     gcore__stat_after_fork(hub);
-    gcore__thread_after_fork(hub);
     atomic_store(&hub->asleep, hub->embedded);
     atomic_store(&hub->signalled, false);
     hub->generation = gcore__fork_generation();

@@ -203,7 +203,7 @@ int gcore_hub_new(const gcore_hub_options *given, gcore_hub **out)
     hub->inotify = -1;
     hub->flags = options.flags;
     hub->post_limit = options.post_limit;
-    hub->generation = gcore__fork_generation();
+    hub->generation = hub->thread_generation = gcore__fork_generation();
     init_lists(hub);
     pthread_mutex_init(&hub->thread_lock, NULL);
     gcore_hub_update(hub);
@@ -294,7 +294,7 @@ void gcore__hub_shut(gcore_hub *hub)
 
 int gcore_hub_close(gcore_hub *hub)
 {
-    gcore__forget_driver(hub);
+    gcore__forget_threads(hub);
     gcore__hub_request(hub, GCORE__CLOSE);
     gcore__thread_join(hub);
     gcore__hub_close_idle(hub);

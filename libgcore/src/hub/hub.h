@@ -159,7 +159,10 @@ struct gcore_hub {
     int64_t waited; /* when the last wait ended */
 
     unsigned flags;
-    unsigned generation; /* gcore__fork_generation when last made whole */
+    /* gcore__fork_generation when its kernel objects and what it knows of
+     * threads were last right. */
+    unsigned generation;
+    unsigned thread_generation;
     gcore__link promises; /* promise.c: made and not told */
     gcore__link stats;    /* started stat watches */
     int inotify;          /* a descriptor; -1 none */
@@ -171,6 +174,7 @@ struct gcore_hub {
     pthread_mutex_t thread_lock; /* guards the next two */
     pthread_t thread;
     bool threaded;
+    atomic_bool thread_over;
 };
 
 /* hub.c */
@@ -211,16 +215,18 @@ void gcore__idle_add(gcore_hub *hub);
 void gcore__promises_break(gcore_hub *hub);
 
 /* thread.c */
-/* Joins it, unless it is the caller. */
-void gcore__thread_join(gcore_hub *hub);
+/* Joins it, unless it is the caller; whether it did. */
+bool gcore__thread_join(gcore_hub *hub);
 
 /* Before the hub is freed, perhaps by its own thread. */
 void gcore__thread_part(gcore_hub *hub);
-void gcore__thread_after_fork(gcore_hub *hub);
 
-/* fork.c: a thread that drove the hub when the process forked drives it no
- * more in the child. */
-void gcore__forget_driver(gcore_hub *hub);
+/* In a forked child that the thread is not in. */
+void gcore__thread_forget(gcore_hub *hub);
+
+/* fork.c: in a forked child the parent's other threads do not run or drive
+ * the hub. Does nothing elsewhere. */
+void gcore__forget_threads(gcore_hub *hub);
 
 /* stat.c, signal.c */
 void gcore__stat_close(gcore_hub *hub);

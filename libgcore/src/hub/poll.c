@@ -192,7 +192,7 @@ int gcore__hub_drive(gcore_hub *hub, gcore_completion *out, int max,
 {
     int result;
 
-    gcore__forget_driver(hub);
+    gcore__forget_threads(hub);
     if (!begin(hub))
         return -EBUSY;
     gcore__hub_hold(hub); /* its last owner may go meanwhile */
@@ -222,8 +222,10 @@ int gcore_hub_stop(gcore_hub *hub)
 {
     if (atomic_load(&hub->closed))
         return -ESHUTDOWN;
+    gcore__forget_threads(hub);
     gcore__hub_request(hub, GCORE__STOP);
-    gcore__thread_join(hub);
+    if (gcore__thread_join(hub)) /* it may have ended before the request */
+        requested(hub, GCORE__STOP);
     return 0;
 }
 

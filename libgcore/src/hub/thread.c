@@ -17,6 +17,7 @@ static void *main_of_thread(void *arg)
     gcore_hub *hub = arg;
 
     gcore__hub_drive(hub, NULL, 0, GCORE_FOREVER, GCORE__ENDLESS);
+    atomic_store(&hub->thread_over, true);
     gcore__hub_drop(hub);
     return NULL;
 }
@@ -29,6 +30,7 @@ static int create(gcore_hub *hub)
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
+    atomic_store(&hub->thread_over, false);
     gcore__hub_hold(hub);
     error = pthread_create(&hub->thread, NULL, main_of_thread, hub);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -43,7 +45,9 @@ int gcore_hub_start(gcore_hub *hub)
 
     if (atomic_load(&hub->closed))
         return -ESHUTDOWN;
-    gcore__forget_driver(hub);
+    gcore__forget_threads(hub);
+    if (atomic_load(&hub->thread_over))
+        gcore__thread_join(hub);
     pthread_mutex_lock(&hub->thread_lock);
     if (hub->threaded)
         error = -EALREADY;
@@ -57,7 +61,7 @@ int gcore_hub_start(gcore_hub *hub)
     return error;
 }
 
-void gcore__thread_join(gcore_hub *hub)
+bool gcore__thread_join(gcore_hub *hub)
 {
     bool join;
     pthread_t thread;
@@ -70,6 +74,7 @@ void gcore__thread_join(gcore_hub *hub)
     pthread_mutex_unlock(&hub->thread_lock);
     if (join)
         pthread_join(thread, NULL);
+    return join;
 }
 
 void gcore__thread_part(gcore_hub *hub)
@@ -79,8 +84,12 @@ void gcore__thread_part(gcore_hub *hub)
         pthread_detach(pthread_self());
 }
 
-void gcore__thread_after_fork(gcore_hub *hub)
+void gcore__thread_forget(gcore_hub *hub)
 {
     pthread_mutex_init(&hub->thread_lock, NULL);
+    if (!hub->threaded || pthread_equal(hub->thread, pthread_self()))
+        return;
     hub->threaded = false;
+    if (!atomic_exchange(&hub->thread_over, false))
+        gcore__hub_drop(hub);
 }
