@@ -32,9 +32,7 @@ def hub():
 @pytest.fixture(autouse=True)
 def nothing_left():
     hub = gevent.get_hub()
-    try:
-        hub.threadpool.apply(int)  # its descriptors and watchers stay
-    except ImportError: pass
+    hub.threadpool.apply(int)  # its descriptors and watchers stay
     gc.collect()
     active, descriptors = hub.loop.activecnt, len(open_descriptors())
     yield
