@@ -21,10 +21,15 @@ def _wants_plain():
                for name in ('GCORE_PURE', 'PURE_PYTHON', 'GEVENT_PURE_PYTHON'))
 
 
-if _wants_plain():
-    from libgcore import _plain as implementation
-else:
-    from libgcore import _accel as implementation
+try:
+    if _wants_plain():
+        from libgcore import _plain as implementation
+    else:
+        from libgcore import _accel as implementation
+except ImportError as error:
+    from libgcore import _loaded
+    _loaded.refuse_other_engine(error)
+    raise
 
 #: Whether the C accelerator is in use.
 ACCELERATED = implementation.__name__ == 'libgcore._accel'

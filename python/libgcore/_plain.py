@@ -26,6 +26,11 @@ __all__ = [
     'throw_into', 'trim_chunks',
 ]
 
+if lib.gcore_version_number() < (lib.GCORE_VERSION_MAJOR * 10000
+                                 + lib.GCORE_VERSION_MINOR * 100
+                                 + lib.GCORE_VERSION_PATCH):
+    raise ImportError('the loaded libgcore is older than this package')
+
 _SLICE = 50
 _BATCH = 256
 _ONCE = lib.GCORE_ONCE

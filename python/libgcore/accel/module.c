@@ -38,9 +38,22 @@ static struct PyModuleDef definition = {
     .m_size = -1,
 };
 
+/* The loader takes the first libgcore.so.0 of a process for all of them. */
+static bool engine_is_ours(void)
+{
+    if (gcore_version_number() >= GCORE_VERSION_MAJOR * 10000 +
+                                      GCORE_VERSION_MINOR * 100 +
+                                      GCORE_VERSION_PATCH)
+        return true;
+    PyErr_Format(PyExc_ImportError, "the loaded libgcore is %s, older than "
+                 "%d.%d.%d", gcore_version(), GCORE_VERSION_MAJOR,
+                 GCORE_VERSION_MINOR, GCORE_VERSION_PATCH);
+    return false;
+}
+
 PyMODINIT_FUNC PyInit__accel(void)
 {
-    PyObject *module = PyModule_Create(&definition);
+    PyObject *module = engine_is_ours() ? PyModule_Create(&definition) : NULL;
     if (!module)
         return NULL;
     for (size_t i = 0; i < sizeof concepts / sizeof *concepts; i++) {
