@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from gevent._abstract_linkable import AbstractLinkable
-from gevent._compat import reraise
 from gevent._tblib import dump_traceback, load_traceback
 from gevent.timeout import Timeout
 from libgcore import _engine
@@ -118,7 +117,11 @@ class AsyncResult(_Result):
         self._fail((kind, value, dump_traceback(tb)))
 
     def _raise_exception(self):
-        reraise(*self.exc_info)
+        _, value, tb = self.exc_info
+        if isinstance(value, type):
+            value = value()
+        # Each time as it was stored, without the frames of earlier calls.
+        raise value.with_traceback(tb)
 
     def get(self, block: bool = True, timeout: Optional[float] = None):
         """The value, once there is one.
@@ -153,7 +156,11 @@ class AsyncResult(_Result):
         :return: the value, or None: there is an exception, or no result.
         """
         if not self.ready():
-            self._wait(timeout)
+            try:
+                self._wait(timeout)
+            except Timeout as ex:
+                if ex is not timeout:
+                    raise
         return self.value
 
     def __call__(self, source):

@@ -130,9 +130,23 @@ def _give_way():
 allocate_lock = lock = LockType
 
 
+def _find_root_ident():
+    root = getcurrent()
+    while root.parent is not None:
+        root = root.parent
+    return id(root)
+
+
+_root_ident = _find_root_ident()
+
+
 def get_ident(gr=None):
     """The identity (int) of the greenlet *gr*, by default of the current one."""
-    return id(getcurrent() if gr is None else gr)
+    try:
+        return id(getcurrent() if gr is None else gr)
+    except RuntimeError:
+        # The interpreter ends: only its main greenlet still runs.
+        return _root_ident
 
 
 def _start_new_greenlet(function, args=(), kwargs=None):

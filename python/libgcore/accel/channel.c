@@ -100,10 +100,15 @@ static PyObject *put_waiting(ChannelObject *self, PyObject *item,
     Py_RETURN_NONE;
 }
 
-static PyObject *put(ChannelObject *self, PyObject *item, bool block,
-                     PyObject *timeout)
+/* values: item, block, timeout */
+static PyObject *put(PyObject *object, PyObject **values)
 {
-    int given = give(self, item);
+    ChannelObject *self = (ChannelObject *)object;
+    int block = PyObject_IsTrue(values[1]);
+    int64_t deadline = accel_optional_deadline(values[2]);
+    if (block < 0 || deadline < 0)
+        return NULL;
+    int given = give(self, values[0]);
     if (given < 0)
         return NULL;
     if (given) {
@@ -112,12 +117,10 @@ static PyObject *put(ChannelObject *self, PyObject *item, bool block,
             return NULL;
         Py_RETURN_NONE;
     }
-    if (!block || accel_in_hub()) {
-        PyErr_SetNone(accel_full_error);
-        return NULL;
-    }
-    int64_t deadline = accel_optional_deadline(timeout);
-    return deadline < 0 ? NULL : put_waiting(self, item, deadline);
+    if (block && !accel_in_hub())
+        return put_waiting(self, values[0], deadline);
+    PyErr_SetNone(accel_full_error);
+    return NULL;
 }
 
 static PyObject *channel_put(PyObject *self, PyObject *const *args,
@@ -127,15 +130,13 @@ static PyObject *channel_put(PyObject *self, PyObject *const *args,
     PyObject *values[] = {NULL, Py_True, Py_None};
     if (accel_parse("put", names, values, args, nargs, keywords) < 0)
         return NULL;
-    int block = PyObject_IsTrue(values[1]);
-    if (block < 0)
-        return NULL;
-    return put((ChannelObject *)self, values[0], block, values[2]);
+    return accel_call_timed(put, self, values, 2, NULL);
 }
 
 static PyObject *channel_put_nowait(PyObject *self, PyObject *item)
 {
-    return put((ChannelObject *)self, item, false, Py_None);
+    PyObject *values[] = {item, Py_False, Py_None};
+    return put(self, values);
 }
 
 /* ---- get ----------------------------------------------------------------- */
@@ -182,17 +183,21 @@ static PyObject *get_waiting(ChannelObject *self, int64_t deadline)
     return item;
 }
 
-static PyObject *get(ChannelObject *self, bool block, PyObject *timeout)
+/* values: block, timeout */
+static PyObject *get(PyObject *object, PyObject **values)
 {
+    ChannelObject *self = (ChannelObject *)object;
+    int block = PyObject_IsTrue(values[0]);
+    int64_t deadline = accel_optional_deadline(values[1]);
+    if (block < 0 || deadline < 0)
+        return NULL;
     PyObject *offer = take_offer(self);
     if (offer)
         return accept_offer(self, offer);
-    if (!block || accel_in_hub()) {
-        PyErr_SetNone(accel_empty_error);
-        return NULL;
-    }
-    int64_t deadline = accel_optional_deadline(timeout);
-    return deadline < 0 ? NULL : get_waiting(self, deadline);
+    if (block && !accel_in_hub())
+        return get_waiting(self, deadline);
+    PyErr_SetNone(accel_empty_error);
+    return NULL;
 }
 
 static PyObject *channel_get(PyObject *self, PyObject *const *args,
@@ -203,21 +208,20 @@ static PyObject *channel_get(PyObject *self, PyObject *const *args,
     if ((nargs || keywords)
         && accel_parse("get", names, values, args, nargs, keywords) < 0)
         return NULL;
-    int block = PyObject_IsTrue(values[0]);
-    if (block < 0)
-        return NULL;
-    return get((ChannelObject *)self, block, values[1]);
+    return accel_call_timed(get, self, values, 1, NULL);
 }
 
 static PyObject *channel_get_nowait(PyObject *self,
                                     PyObject *Py_UNUSED(ignored))
 {
-    return get((ChannelObject *)self, false, Py_None);
+    PyObject *values[] = {Py_False, Py_None};
+    return get(self, values);
 }
 
 static PyObject *channel_next(PyObject *self)
 {
-    PyObject *item = get((ChannelObject *)self, true, Py_None);
+    PyObject *values[] = {Py_True, Py_None};
+    PyObject *item = get(self, values);
     if (item == PyExc_StopIteration)
         Py_CLEAR(item);
     return item;

@@ -44,13 +44,26 @@ static PyObject *event_clear(PyObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+static PyObject *wait_for(PyObject *self, PyObject **values)
+{
+    EventObject *event = (EventObject *)self;
+    int64_t deadline = accel_optional_deadline(values[0]);
+    if (deadline < 0)
+        return NULL;
+    enum accel_park_result result =
+        accel_linkable_wait(&event->base, deadline);
+    if (result == PARK_FAILED)
+        return NULL;
+    return PyBool_FromLong(result == PARK_TOLD || event->flag);
+}
+
 static PyObject *event_wait(PyObject *self, PyObject *const *args,
                             Py_ssize_t nargs, PyObject *keywords)
 {
     static const char *const names[] = {"timeout", NULL};
-    PyObject *timeout = Py_None;
+    PyObject *values[] = {Py_None};
     EventObject *event = (EventObject *)self;
-    if (accel_parse("wait", names, &timeout, args, nargs, keywords) < 0)
+    if (accel_parse("wait", names, values, args, nargs, keywords) < 0)
         return NULL;
     if (event->flag) {
         /* Those who were told already run first. */
@@ -59,14 +72,7 @@ static PyObject *event_wait(PyObject *self, PyObject *const *args,
             return NULL;
         Py_RETURN_TRUE;
     }
-    int64_t deadline = accel_optional_deadline(timeout);
-    if (deadline < 0)
-        return NULL;
-    enum accel_park_result result =
-        accel_linkable_wait(&event->base, deadline);
-    if (result == PARK_FAILED)
-        return NULL;
-    return PyBool_FromLong(result == PARK_TOLD || event->flag);
+    return accel_call_timed(wait_for, self, values, 0, Py_False);
 }
 
 static PyMethodDef event_methods[] = {

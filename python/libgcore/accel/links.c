@@ -769,18 +769,23 @@ static PyObject *linkable_unlink(PyObject *self, PyObject *callback)
     Py_RETURN_NONE;
 }
 
-static PyObject *linkable_wait(PyObject *self, PyObject *args)
+static PyObject *wait_once(PyObject *self, PyObject **values)
 {
-    PyObject *timeout = Py_None;
-    if (!PyArg_UnpackTuple(args, "_wait", 0, 1, &timeout))
-        return NULL;
-    int64_t deadline = accel_optional_deadline(timeout);
+    int64_t deadline = accel_optional_deadline(values[0]);
     if (deadline < 0)
         return NULL;
     enum accel_park_result result =
         accel_linkable_wait((LinkableObject *)self, deadline);
     return result == PARK_FAILED ? NULL
                                  : PyBool_FromLong(result == PARK_TOLD);
+}
+
+static PyObject *linkable_wait(PyObject *self, PyObject *args)
+{
+    PyObject *values[] = {Py_None};
+    if (!PyArg_UnpackTuple(args, "_wait", 0, 1, &values[0]))
+        return NULL;
+    return accel_call_timed(wait_once, self, values, 0, NULL);
 }
 
 static PyObject *linkable_at_fork(PyObject *self, PyObject *Py_UNUSED(ignored))

@@ -142,6 +142,15 @@ static inline void accel_set(PyObject **target, PyObject *object)
 /* Seconds or None as an engine deadline; -1 with an exception. */
 int64_t accel_optional_deadline(PyObject *seconds);
 
+/* A method after its arguments have been read. */
+typedef PyObject *accel_method_fn(PyObject *self, PyObject **values);
+
+/* Call it.  Where the time limit, values[limit], is a Timeout object, that
+ * one runs meanwhile and None is passed; when it expires, `expired` is
+ * returned if not NULL. */
+PyObject *accel_call_timed(accel_method_fn *method, PyObject *self,
+                           PyObject **values, int limit, PyObject *expired);
+
 /* Read the arguments of a METH_FASTCALL | METH_KEYWORDS function into
  * `values`, which hold the defaults; NULL means required. */
 int accel_parse(const char *function, const char *const *names,

@@ -299,8 +299,13 @@ static int enter_greenlet(LocalObject *self, PyObject *greenlet)
 static int switch_dict(LocalObject *self)
 {
     PyObject *greenlet = accel_current_greenlet();
-    if (!greenlet)
-        return -1;
+    if (!greenlet) {
+        /* The interpreter ends: what is there has to do. */
+        if (!self->dict)
+            return -1;
+        PyErr_Clear();
+        return 0;
+    }
     int failed = 0;
     if (self->owner != greenlet) {
         PyObject *dict = map_get(&self->dicts, greenlet);

@@ -388,27 +388,28 @@ static int make_room(QueueObject *self)
     return full;
 }
 
-static PyObject *put(QueueObject *self, PyObject *item, bool block,
-                     PyObject *timeout)
+/* values: item, block, timeout */
+static PyObject *put(PyObject *object, PyObject **values)
 {
+    QueueObject *self = (QueueObject *)object;
     if (self->is_shutdown)
         return raise_shutdown();
+    int block = values[1] == Py_True ? 1 : PyObject_IsTrue(values[1]);
     int64_t deadline = GCORE_FOREVER;
-    if (block && timeout != Py_None) {
-        deadline = accel_queue_deadline(timeout);
-        if (deadline < 0)
-            return NULL;
-    }
+    if (block && values[2] != Py_None)
+        deadline = accel_queue_deadline(values[2]);
+    if (block < 0 || deadline < 0)
+        return NULL;
     int full = is_full(self);
     if (full > 0 && accel_in_hub()) {
         full = make_room(self);
-        block = false;
+        block = 0;
     }
     if (full < 0)
         return NULL;
     if (!full)
-        return put_now(self, item);
-    return block ? put_waiting(self, item, deadline) : raise_full();
+        return put_now(self, values[0]);
+    return block ? put_waiting(self, values[0], deadline) : raise_full();
 }
 
 static PyObject *queue_put(PyObject *self, PyObject *const *args,
@@ -418,19 +419,16 @@ static PyObject *queue_put(PyObject *self, PyObject *const *args,
     PyObject *values[] = {NULL, Py_True, Py_None};
     if (accel_parse("put", names, values, args, nargs, keywords) < 0)
         return NULL;
-    int block = PyObject_IsTrue(values[1]);
-    if (block < 0)
-        return NULL;
-    return put((QueueObject *)self, values[0], block, values[2]);
+    return accel_call_timed(put, self, values, 2, NULL);
 }
 
 static PyObject *queue_put_nowait(PyObject *self, PyObject *item)
 {
-    QueueObject *queue = (QueueObject *)self;
-    if (queue->hooks & METHOD_PUT)
+    if (((QueueObject *)self)->hooks & METHOD_PUT)
         return PyObject_CallMethodObjArgs(self, str_put, item, Py_False,
                                           NULL);
-    return put(queue, item, false, Py_None);
+    PyObject *values[] = {item, Py_False, Py_None};
+    return put(self, values);
 }
 
 /* ---- get and peek -------------------------------------------------------- */
@@ -484,15 +482,16 @@ static Py_ssize_t fetch_item(QueueObject *self)
     return size;
 }
 
-static PyObject *take(QueueObject *self, take_fn *take_item, bool block,
-                      PyObject *timeout)
+static PyObject *take(QueueObject *self, take_fn *take_item,
+                      PyObject **values)
 {
-    Py_ssize_t size = qsize(self);
+    int block = values[0] == Py_True ? 1 : PyObject_IsTrue(values[0]);
+    Py_ssize_t size = block < 0 ? -1 : qsize(self);
     if (!size && self->is_shutdown)
         return raise_shutdown();
     if (!size && accel_in_hub()) {
         size = fetch_item(self);
-        block = false;
+        block = 0;
     }
     if (size < 0)
         return NULL;
@@ -500,11 +499,22 @@ static PyObject *take(QueueObject *self, take_fn *take_item, bool block,
         return take_item(self);
     if (!block)
         return raise_empty();
-    int64_t deadline = accel_queue_deadline(timeout);
+    int64_t deadline = accel_queue_deadline(values[1]);
     return deadline < 0 ? NULL : take_waiting(self, take_item, deadline);
 }
 
-static PyObject *take_method(const char *name, take_fn *take_item,
+/* values: block, timeout */
+static PyObject *get(PyObject *self, PyObject **values)
+{
+    return take((QueueObject *)self, get_now, values);
+}
+
+static PyObject *peek(PyObject *self, PyObject **values)
+{
+    return take((QueueObject *)self, peek_item, values);
+}
+
+static PyObject *take_method(const char *name, accel_method_fn *method,
                              PyObject *self, PyObject *const *args,
                              Py_ssize_t nargs, PyObject *keywords)
 {
@@ -513,45 +523,43 @@ static PyObject *take_method(const char *name, take_fn *take_item,
     if ((nargs || keywords)
         && accel_parse(name, names, values, args, nargs, keywords) < 0)
         return NULL;
-    int block = PyObject_IsTrue(values[0]);
-    if (block < 0)
-        return NULL;
-    return take((QueueObject *)self, take_item, block, values[1]);
+    return accel_call_timed(method, self, values, 1, NULL);
 }
 
 static PyObject *queue_get(PyObject *self, PyObject *const *args,
                            Py_ssize_t nargs, PyObject *keywords)
 {
-    return take_method("get", get_now, self, args, nargs, keywords);
+    return take_method("get", get, self, args, nargs, keywords);
 }
 
 static PyObject *queue_peek(PyObject *self, PyObject *const *args,
                             Py_ssize_t nargs, PyObject *keywords)
 {
-    return take_method("peek", peek_item, self, args, nargs, keywords);
+    return take_method("peek", peek, self, args, nargs, keywords);
 }
 
 static PyObject *queue_get_nowait(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    QueueObject *queue = (QueueObject *)self;
-    if (queue->hooks & METHOD_GET)
+    if (((QueueObject *)self)->hooks & METHOD_GET)
         return PyObject_CallMethodObjArgs(self, str_get, Py_False, NULL);
-    return take(queue, get_now, false, Py_None);
+    PyObject *values[] = {Py_False, Py_None};
+    return get(self, values);
 }
 
 static PyObject *queue_peek_nowait(PyObject *self,
                                    PyObject *Py_UNUSED(ignored))
 {
-    return take((QueueObject *)self, peek_item, false, Py_None);
+    PyObject *values[] = {Py_False, Py_None};
+    return peek(self, values);
 }
 
 /* Iteration ends at an item that is the StopIteration class. */
 static PyObject *queue_next(PyObject *self)
 {
-    QueueObject *queue = (QueueObject *)self;
-    PyObject *item = queue->hooks & METHOD_GET
+    PyObject *values[] = {Py_True, Py_None};
+    PyObject *item = ((QueueObject *)self)->hooks & METHOD_GET
                          ? PyObject_CallMethodObjArgs(self, str_get, NULL)
-                         : take(queue, get_now, true, Py_None);
+                         : get(self, values);
     if (item == PyExc_StopIteration)
         Py_CLEAR(item);
     return item;
@@ -572,17 +580,10 @@ static PyObject *queue_task_done(PyObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-static PyObject *queue_join(PyObject *self, PyObject *const *args,
-                            Py_ssize_t nargs, PyObject *keywords)
+static PyObject *join(PyObject *self, PyObject **values)
 {
-    static const char *const names[] = {"timeout", NULL};
-    PyObject *timeout = Py_None;
     QueueObject *queue = (QueueObject *)self;
-    if (accel_parse("join", names, &timeout, args, nargs, keywords) < 0)
-        return NULL;
-    if (queue->unfinished <= 0)
-        Py_RETURN_TRUE;
-    int64_t deadline = accel_optional_deadline(timeout);
+    int64_t deadline = accel_optional_deadline(values[0]);
     if (deadline < 0)
         return NULL;
     accel_waiting waiting;
@@ -593,6 +594,18 @@ static PyObject *queue_join(PyObject *self, PyObject *const *args,
     if (told)
         accel_waiting_leave(&waiting);
     return PyBool_FromLong(told || queue->unfinished <= 0);
+}
+
+static PyObject *queue_join(PyObject *self, PyObject *const *args,
+                            Py_ssize_t nargs, PyObject *keywords)
+{
+    static const char *const names[] = {"timeout", NULL};
+    PyObject *values[] = {Py_None};
+    if (accel_parse("join", names, values, args, nargs, keywords) < 0)
+        return NULL;
+    if (((QueueObject *)self)->unfinished <= 0)
+        Py_RETURN_TRUE;
+    return accel_call_timed(join, self, values, 0, Py_False);
 }
 
 /* Drop what is queued; its tasks count as done. */

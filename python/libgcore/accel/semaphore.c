@@ -111,21 +111,26 @@ static int await_permit(SemaphoreObject *self, int64_t deadline, bool take)
     return notify(&self->base) < 0 ? -1 : 1;
 }
 
-static int acquire(SemaphoreObject *self, bool blocking, PyObject *timeout)
+static bool take(SemaphoreObject *self)
 {
-    if (self->counter > 0) {
-        self->counter--;
-        if (self->base.links.told)
-            accel_links_untell_beyond(&self->base.links, self->counter);
-        return 1;
-    }
-    if (!blocking)
-        return 0;
-    int64_t deadline = accel_optional_deadline(timeout);
+    if (self->counter <= 0)
+        return false;
+    self->counter--;
+    /* Whoever was told of this permit need not look. */
+    if (self->base.links.told)
+        accel_links_untell_beyond(&self->base.links, self->counter);
+    return true;
+}
+
+static PyObject *acquire_waiting(PyObject *self, PyObject **values)
+{
+    SemaphoreObject *semaphore = (SemaphoreObject *)self;
+    int64_t deadline = accel_optional_deadline(values[1]);
     if (deadline < 0)
-        return -1;
-    accel_bind_hub(&self->base.hub);
-    return await_permit(self, deadline, true);
+        return NULL;
+    accel_bind_hub(&semaphore->base.hub);
+    int result = await_permit(semaphore, deadline, true);
+    return result < 0 ? NULL : PyBool_FromLong(result);
 }
 
 static PyObject *semaphore_acquire(PyObject *self, PyObject *const *args,
@@ -139,32 +144,50 @@ static PyObject *semaphore_acquire(PyObject *self, PyObject *const *args,
     int blocking = PyObject_IsTrue(values[0]);
     if (blocking < 0)
         return NULL;
-    int result = acquire((SemaphoreObject *)self, blocking, values[1]);
-    return result < 0 ? NULL : PyBool_FromLong(result);
+    if (take((SemaphoreObject *)self))
+        Py_RETURN_TRUE;
+    if (!blocking)
+        Py_RETURN_FALSE;
+    return accel_call_timed(acquire_waiting, self, values, 1, Py_False);
+}
+
+static PyObject *get_counter(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromSsize_t(((SemaphoreObject *)self)->counter);
+}
+
+static PyObject *wait_for_permit(PyObject *self, PyObject **values)
+{
+    SemaphoreObject *semaphore = (SemaphoreObject *)self;
+    int64_t deadline = accel_optional_deadline(values[0]);
+    if (deadline < 0)
+        return NULL;
+    accel_bind_hub(&semaphore->base.hub);
+    if (await_permit(semaphore, deadline, false) < 0)
+        return NULL;
+    return get_counter(self, NULL);
 }
 
 static PyObject *semaphore_wait(PyObject *self, PyObject *const *args,
                                 Py_ssize_t nargs, PyObject *keywords)
 {
     static const char *const names[] = {"timeout", NULL};
-    PyObject *timeout = Py_None;
-    SemaphoreObject *semaphore = (SemaphoreObject *)self;
-    if (accel_parse("wait", names, &timeout, args, nargs, keywords) < 0)
+    PyObject *values[] = {Py_None};
+    if (accel_parse("wait", names, values, args, nargs, keywords) < 0)
         return NULL;
-    if (semaphore->counter <= 0) {
-        int64_t deadline = accel_optional_deadline(timeout);
-        if (deadline < 0)
-            return NULL;
-        accel_bind_hub(&semaphore->base.hub);
-        if (await_permit(semaphore, deadline, false) < 0)
-            return NULL;
-    }
-    return PyLong_FromSsize_t(semaphore->counter);
+    if (((SemaphoreObject *)self)->counter > 0)
+        return get_counter(self, NULL);
+    return accel_call_timed(wait_for_permit, self, values, 0, Py_False);
 }
 
 static PyObject *semaphore_enter(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (acquire((SemaphoreObject *)self, true, Py_None) < 0)
+    if (take((SemaphoreObject *)self))
+        Py_RETURN_NONE;
+    PyObject *values[] = {Py_True, Py_None};
+    PyObject *taken = acquire_waiting(self, values);
+    Py_XDECREF(taken);
+    if (!taken)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -241,11 +264,6 @@ static PyObject *semaphore_locked(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *semaphore_ready(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     return PyBool_FromLong(((SemaphoreObject *)self)->counter > 0);
-}
-
-static PyObject *get_counter(PyObject *self, void *Py_UNUSED(closure))
-{
-    return PyLong_FromSsize_t(((SemaphoreObject *)self)->counter);
 }
 
 /* Pools grow by `counter += n`: who waits has to hear of it. */

@@ -325,6 +325,52 @@ static PyObject *timeout_cancel(PyObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+/* ---- as a time limit ------------------------------------------------------ */
+
+static bool is_the_exception(PyObject *error)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    bool same = value == error;
+    PyErr_Restore(type, value, traceback);
+    return same;
+}
+
+static PyObject *call_within(PyObject *timeout, accel_method_fn *method,
+                             PyObject *self, PyObject **values,
+                             PyObject *expired)
+{
+    int pending = is_pending(timeout);
+    if (pending < 0 || (!pending && call(timeout, str_start) < 0))
+        return NULL;
+    PyObject *result = method(self, values);
+    if (!result && expired && is_the_exception(timeout)) {
+        PyErr_Clear();
+        Py_INCREF(expired);
+        result = expired;
+    }
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *cancelled = timeout_cancel(timeout, NULL);
+    if (!cancelled)
+        PyErr_WriteUnraisable(timeout);
+    Py_XDECREF(cancelled);
+    PyErr_Restore(type, value, traceback);
+    return result;
+}
+
+PyObject *accel_call_timed(accel_method_fn *method, PyObject *self,
+                           PyObject **values, int limit, PyObject *expired)
+{
+    PyObject *timeout = values[limit];
+    if (timeout == Py_None || PyFloat_Check(timeout) || PyLong_Check(timeout)
+        || !PyObject_TypeCheck(timeout, timeout_type))
+        return method(self, values);
+    values[limit] = Py_None;
+    return call_within(timeout, method, self, values, expired);
+}
+
 /* ---- the with statement -------------------------------------------------- */
 
 static PyObject *timeout_enter(PyObject *self, PyObject *Py_UNUSED(ignored))
