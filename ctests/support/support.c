@@ -52,8 +52,14 @@ static void *count_and_fail(void *context, void *block, size_t bytes)
 
 void support_fail_allocation(int64_t k)
 {
-    atomic_store(&failed, false);
+    if (k > 0)
+        atomic_store(&failed, false);
     atomic_store(&fail_in, k);
+}
+
+void support_install_allocator(void)
+{
+    assert_ok(gcore_allocator_set(count_and_fail, NULL));
 }
 
 bool support_allocation_failed(void)

@@ -54,6 +54,8 @@ void support_assert_error(int result, int error, const char *call,
 /* The allocator: the k-th allocation from now on fails (1 is the next), and
  * all that follow until it is switched off; 0 switches off. */
 void support_fail_allocation(int64_t k);
+/* Puts that allocator back after a test of others. */
+void support_install_allocator(void);
 /* Whether one has failed since. */
 bool support_allocation_failed(void);
 
