@@ -1,7 +1,7 @@
 """Child processes that do not block the other greenlets.
 
 `Popen` is the standard library's with three things changed: the pipes are
-`FileObject` s, the end of the child is told by a watcher of the hub, and
+file objects of ours, the end of the child is told by a watcher of the hub, and
 `communicate` gives each pipe to a greenlet, which goes on when its caller
 gives up, so that nothing the child wrote is lost. It works in every thread
 that has a hub, and leaves SIGCHLD to the program.
@@ -42,7 +42,7 @@ from gevent._hub_local import get_hub_if_exists
 from gevent._hub_primitives import wait_read
 from gevent._util import _NONE
 from gevent.event import AsyncResult
-from gevent.fileobject import FileObject
+from gevent.fileobject import FileObject, FileObjectPosix  # noqa: F401
 from gevent.greenlet import Greenlet, joinall, killall
 from gevent.hub import get_hub, sleep
 from gevent.monkey import get_original
@@ -337,11 +337,14 @@ class Popen(__subprocess__.Popen):
             raise
 
     def _open_pipe(self, name, fd):
+        # Whatever the configuration says: a thread could not be woken from
+        # a read, and there are not many.
         mode = "w" if name == "stdin" else "r"
         if self.text_mode:
-            return FileObject(fd, mode, self._bufsize,
-                              encoding=self.encoding, errors=self.errors)
-        return FileObject(fd, mode + "b", self._bufsize)
+            return FileObjectPosix(
+                fd, mode, self._bufsize,
+                encoding=self.encoding, errors=self.errors)
+        return FileObjectPosix(fd, mode + "b", self._bufsize)
 
     def _watch(self):
         """Have `_on_child` called when the child has ended."""
