@@ -70,6 +70,10 @@ if(NOT distribution_version MATCHES "(^|[+]gcore[.])${PROJECT_VERSION}$")
     message(FATAL_ERROR "pyproject.toml's version ${distribution_version} does "
                         "not name libgcore ${PROJECT_VERSION}")
 endif()
+# In the build of another name, gevent still tells the version it claims.
+if(NOT GCORE_GEVENT_VERSION)
+    set(GCORE_GEVENT_VERSION ${distribution_version})
+endif()
 configure_file(${gcore_python}/libgcore/_distribution.py.in _distribution.py
                @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/_distribution.py
