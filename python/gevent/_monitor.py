@@ -82,6 +82,8 @@ class PeriodicMonitoringThread:
         self._process = None
         # Must be made in the thread of the hub.
         self._greenlet_tracer = GreenletTracer()
+        # Whoever starts the thread may be the one that never gives up.
+        self._greenlet_tracer.monitor_current_greenlet_blocking()
         self._monitoring_functions = [
             _MonitorEntry(self.monitor_blocking,
                           GEVENT_CONFIG.max_blocking_time)]
@@ -207,7 +209,8 @@ class PeriodicMonitoringThread:
         active_greenlet = did_block[1]
         report = self._greenlet_tracer.did_block_hub_report(
             hub, active_greenlet,
-            dict(greenlet_stacks=False, current_thread_ident=hub.thread_ident))
+            dict(greenlet_stacks=False, current_thread_ident=hub.thread_ident),
+            reporter=self)
         notify(EventLoopBlocked(
             active_greenlet, GEVENT_CONFIG.max_blocking_time, report, hub=hub))
         if GEVENT_CONFIG.print_blocking_reports:
@@ -227,14 +230,15 @@ class PeriodicMonitoringThread:
         return self._get_process() is not None
 
     def install_monitor_memory_usage(self):
-        """Begin to watch the memory, when the settings say what is too much."""
-        if not GEVENT_CONFIG.max_memory_usage:
-            return
+        """Begin to watch the memory, where psutil is there.
+
+        Warns (`MonitorWarning`) when it is not and a limit is set.
+        """
         period = max(GEVENT_CONFIG.memory_monitor_period,
                      self.min_memory_monitor_period)
         if self.can_monitor_memory_usage():
             self.add_monitoring_function(self.monitor_memory_usage, period)
-        else:
+        elif GEVENT_CONFIG.max_memory_usage:
             import warnings
             warnings.warn("Unable to monitor memory usage. Install psutil.",
                           MonitorWarning, stacklevel=2)

@@ -71,23 +71,27 @@ class GreenletTracer:
         """Take the current greenlet for the one that runs."""
         self.active_greenlet = getcurrent()
 
-    def did_block_hub_report(self, hub, active_greenlet, format_kwargs):
+    def did_block_hub_report(self, hub, active_greenlet, format_kwargs,
+                             reporter=None):
         """What to say when *active_greenlet* has kept *hub* waiting.
 
         :param dict format_kwargs: arguments for `gevent.util.format_run_info`.
+        :param reporter: who says so; by default this tracer.
         :return: list of str.
         """
         from gevent._util import gmctime
         from gevent.util import format_run_info
         thread_ident = hub.thread_ident
+        frame = sys._current_frames().get(thread_ident)
         report = [
             '=' * 80,
             '\n%s : Greenlet %s appears to be blocked' % (
                 gmctime(), active_greenlet),
-            '    Reported by %s' % (self,),
+            '    Reported by %s' % (reporter or self,),
             'Blocked Stack (for thread id %s):' % (hex(thread_ident),),
-            ''.join(traceback.format_stack(
-                sys._current_frames().get(thread_ident))),
+            # There is no frame where compiled code runs by itself.
+            ''.join(traceback.format_stack(frame)) if frame is not None
+            else '  (no Python frame)\n',
             'Info:',
         ]
         format_kwargs = dict(format_kwargs)

@@ -136,10 +136,12 @@ class _Worker:
             while self._run_one():
                 pass
         finally:
+            _destroy_own_hub()
             self._tell_pool()
 
     def _run_one(self):
         # False: it is time to end.
+        _ignore_blocking()
         try:
             task = self._tasks.get(self._idle_timeout)
         except EmptyTimeout:
@@ -153,7 +155,6 @@ class _Worker:
             result.handle_error((self, func), sys.exc_info())
         finally:
             del task, func, args, kwargs, result
-            _destroy_own_hub()
         return True
 
     def _tell_pool(self):
@@ -172,11 +173,20 @@ def _worker_has_ended(pool_ref, worker):
         pool._on_worker_exit(worker)
 
 
+def _ignore_blocking():
+    # Waiting for tasks, and tasks that block, are what the thread is for:
+    # the monitor of a hub that a task has made is not to report them.
+    hub = get_hub_if_exists()
+    if hub is not None:
+        hub.name = 'ThreadPool Worker Hub'
+        if hub.periodic_monitoring_thread is not None:
+            hub.periodic_monitoring_thread.ignore_current_greenlet_blocking()
+
+
 def _destroy_own_hub():
     # A task that used gevent has made a hub for its thread.
     hub = get_hub_if_exists()
     if hub is not None:
-        hub.name = 'ThreadPool Worker Hub'
         hub.destroy(True)
 
 
@@ -206,7 +216,7 @@ class ThreadPool(GroupMappingMixin):
 
     What a task raises is reported as the error of a greenlet would be, and
     raised for whoever waits for the result. A task may use gevent: it has a
-    hub of its own, which is destroyed after it.
+    hub of its thread's own, which lives as long as the thread.
     """
 
     def __init__(self, maxsize: int, hub=None, idle_task_timeout: float = -1):
