@@ -1,0 +1,3 @@
+"""What upstream's cffi loops share, by name; here all are the one engine's."""
+
+__all__ = []
