@@ -9,6 +9,7 @@ import traceback
 from time import perf_counter
 
 from greenlet import getcurrent
+from greenlet import gettrace
 from greenlet import settrace
 
 __all__ = [
@@ -27,21 +28,31 @@ class GreenletTracer:
         self.active_greenlet = None
         #: Switches since the last `did_block_hub` (int).
         self.greenlet_switch_counter = 0
+        self._ended = False
         #: The trace function that this one replaced, or None.
         self.previous_trace_function = settrace(self)
+        while getattr(self.previous_trace_function, '_ended', False):
+            self.previous_trace_function = (
+                self.previous_trace_function.previous_trace_function)
 
     def kill(self):
-        """Stop tracing. Not to be called twice."""
-        # Only if nobody has taken our place meanwhile.
-        replaced = settrace(self.previous_trace_function)
-        if replaced is not self:
-            settrace(replaced)
-        self.previous_trace_function = None
+        """Stop tracing: at once in the traced thread; called in another, with
+        the next switch there."""
+        self._ended = True
+        self._uninstall()
+
+    def _uninstall(self):
+        if gettrace() is self:
+            settrace(self.previous_trace_function)
 
     def __call__(self, event, args):
-        self._trace(event, args)
-        if self.previous_trace_function is not None:
-            self.previous_trace_function(event, args)
+        previous = self.previous_trace_function
+        if self._ended:
+            self._uninstall()
+        else:
+            self._trace(event, args)
+        if previous is not None:
+            previous(event, args)
 
     def _trace(self, event, args):
         self.greenlet_switch_counter += 1
