@@ -453,3 +453,14 @@ def test_names():
             assert hasattr(ssl, name), name
     import gevent._ssl3
     assert gevent._ssl3.SSLSocket is ssl.SSLSocket
+
+
+@pytest.mark.skipif(not hasattr(native.SSLSocket, "get_verified_chain"),
+                    reason="the interpreter's ssl has none")
+def test_chains(pair, pem):
+    client, _server = pair()
+    expected = [native.PEM_cert_to_DER_cert(
+        open(pem).read().partition("-----BEGIN CERT")[2].join(
+            ["-----BEGIN CERT", ""]))]
+    assert client.get_verified_chain() == expected
+    assert client.get_unverified_chain() == expected

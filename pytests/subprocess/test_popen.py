@@ -310,6 +310,17 @@ def test_the_child_is_what_was_asked_for(arguments, preexec_fn):
         command, preexec_fn=preexec_fn, **arguments) == expected
 
 
+def test_a_start_that_fails_leaves_nothing_open():
+    class Failing(Popen):
+
+        def _execute_child(self, *args, **kwargs):
+            raise ZeroDivisionError
+
+    for kind in (Failing, Popen):
+        with pytest.raises((ZeroDivisionError, FileNotFoundError)):
+            kind(["/does/not/exist"], stdin=PIPE, stdout=PIPE, stderr=PIPE)
+
+
 @pytest.mark.parametrize("preexec_fn", [None, int])
 def test_descriptors_handed_on(preexec_fn):
     read, write = os.pipe()

@@ -148,7 +148,7 @@ def _header_lines(fp):
         yield line
 
 
-def headers_factory(fp, *_args):
+def headers_factory(fp, *args):
     """Read headers from the binary file *fp*; an `OldMessage`.
 
     Raises `ValueError` for anything that is not a list of headers.

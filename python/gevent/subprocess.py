@@ -14,7 +14,6 @@ standard library.
 from __future__ import annotations
 
 import builtins
-import errno
 import os
 import pickle
 import signal
@@ -238,13 +237,19 @@ class Popen(__subprocess__.Popen):
         newer = {}
         if process_group is not None or sys.version_info >= (3, 11):
             newer["process_group"] = process_group
-        super().__init__(
-            args, bufsize, executable, stdin, stdout, stderr,
-            preexec_fn, close_fds, shell, cwd, env, universal_newlines,
-            startupinfo, creationflags, restore_signals, start_new_session,
-            pass_fds, user=user, group=group, extra_groups=extra_groups,
-            encoding=encoding, errors=errors, text=text, umask=umask,
-            pipesize=pipesize, **newer)
+        self._unopened = {}
+        try:
+            super().__init__(
+                args, bufsize, executable, stdin, stdout, stderr,
+                preexec_fn, close_fds, shell, cwd, env, universal_newlines,
+                startupinfo, creationflags, restore_signals,
+                start_new_session, pass_fds, user=user, group=group,
+                extra_groups=extra_groups, encoding=encoding, errors=errors,
+                text=text, umask=umask, pipesize=pipesize, **newer)
+        except BaseException:
+            for fd in self._unopened.values():
+                os_close(fd)
+            raise
 
     def __del__(self):
         # The watcher holds this object until the child has ended and is
@@ -265,6 +270,9 @@ class Popen(__subprocess__.Popen):
         for fd in (p2cread, c2pwrite, errwrite):
             _make_blocking(fd)
         self._parent_ends = p2cwrite, c2pread, errread
+        self._unopened = {
+            name: fd for name, fd in zip(("stdin", "stdout", "stderr"),
+                                         self._parent_ends) if fd != -1}
         # Without an end of ours the caller opens no file for it.
         return p2cread, -1, -1, c2pwrite, -1, errwrite
 
@@ -324,17 +332,9 @@ class Popen(__subprocess__.Popen):
             pass
 
     def _open_pipes(self):
-        ends = dict(zip(("stdin", "stdout", "stderr"), self._parent_ends))
-        try:
-            for name in list(ends):
-                if ends[name] != -1:
-                    setattr(self, name, self._open_pipe(name, ends[name]))
-                del ends[name]
-        except BaseException:
-            for fd in ends.values():
-                if fd != -1:
-                    os_close(fd)
-            raise
+        for name, fd in list(self._unopened.items()):
+            setattr(self, name, self._open_pipe(name, fd))
+            del self._unopened[name]
 
     def _open_pipe(self, name, fd):
         # Whatever the configuration says: a thread could not be woken from
@@ -584,15 +584,15 @@ class _Writer(_PipeGreenlet):
         try:
             if self._input:
                 self.pipe.write(self._input)
+            self.pipe.flush()
         except BrokenPipeError:
             pass
         finally:
             self._input = None
             try:
                 self.pipe.close()
-            except OSError as ex:
-                if ex.errno not in (errno.EPIPE, errno.EINVAL):
-                    raise
+            except BrokenPipeError:
+                pass
 
 
 class _Reader(_PipeGreenlet):
