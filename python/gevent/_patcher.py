@@ -23,6 +23,7 @@ MAPPING = {
     'gevent.signal': 'signal',
     'gevent.time': 'time',
     'gevent.queue': 'queue',
+    'gevent.contextvars': 'contextvars',
 }
 
 

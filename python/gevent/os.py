@@ -403,5 +403,6 @@ else:
     # The parent's children are not the child's.
     os.register_at_fork(after_in_child=_watched_children.clear)
 
-__imports__ = copy_globals(os, globals(), names_to_ignore=set(globals()))
+__imports__ = copy_globals(os, globals(), names_to_ignore=set(globals()),
+                           dunder_names_to_keep=())
 __all__ = sorted(__implements__ + __extensions__)

@@ -6,6 +6,7 @@ the other side go on.
 """
 from __future__ import annotations
 
+import queue as _standard
 import types
 from queue import Empty, Full
 from time import monotonic
@@ -28,17 +29,21 @@ __implements__ = [
     'Queue',
 ]
 
-__all__ = [
-    'Queue',
-    'PriorityQueue',
-    'LifoQueue',
-    'SimpleQueue',
+__extensions__ = [
     'JoinableQueue',
     'Channel',
-    'ShutDown',
+]
+
+__imports__ = [
     'Empty',
     'Full',
 ]
+
+# The standard library has it since Python 3.13.
+(__imports__ if hasattr(_standard, 'ShutDown')
+ else __extensions__).append('ShutDown')
+
+__all__ = __implements__ + __extensions__ + __imports__
 
 #: Raised by ``put`` and ``get`` of a queue that was shut down; the standard
 #: library's own where it has one.
