@@ -18,7 +18,7 @@ import pytest
 TIME_LIMIT = 60  # seconds a test may take, unless it is marked otherwise
 SECOND_STEP = 15  # seconds later the process is ended
 
-_stderr = sys.stderr
+_stderr = None
 
 
 class TimeLimitExceeded(Exception):
@@ -34,6 +34,10 @@ def pytest_configure(config):
     capture.suspend_global_capture()
     _stderr = os.fdopen(os.dup(2), "w")
     capture.resume_global_capture()
+
+
+def pytest_unconfigure():
+    _stderr.close()
 
 
 @pytest.hookimpl(hookwrapper=True)
