@@ -41,7 +41,8 @@ if(GCORE_TESTS)
                  COMMAND ${GCORE_TEST_LAUNCHER} $<TARGET_FILE:${name}>)
         set_tests_properties(${label} PROPERTIES
             TIMEOUT ${gcore_test_seconds}
-            ENVIRONMENT "CMOCKA_TEST_ABORT=0")
+            ENVIRONMENT
+            "TSAN_OPTIONS=suppressions=${gcore_ctests}/tsan.supp:atexit_sleep_ms=0")
     endforeach()
 
     if(TARGET gcore)
