@@ -22,6 +22,7 @@ def hub():
 @pytest.fixture(autouse=True)
 def nothing_left():
     hub = gevent.get_hub()
+    hub.threadpool.apply(int)  # what the pool watches stays
     gevent.sleep(0)
     active = hub.loop.activecnt
     yield
