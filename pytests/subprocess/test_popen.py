@@ -454,3 +454,24 @@ def test_under_patching(run_program):
         print(process.wait())
     """)
     assert done.stdout.split() == ["a", "b", "4", "4"]
+
+
+def test_imported_before_patching(run_program):
+    done = run_program("""
+        from subprocess import PIPE, Popen, check_output
+        from gevent import monkey; monkey.patch_all()
+        import gevent
+        turns = []
+        gevent.spawn(lambda: [(turns.append(1), gevent.sleep(0.01))
+                              for _ in range(5)])
+        assert Popen(['sleep', '0.1']).wait() == 0
+        assert turns
+        print(Popen(['cat'], stdin=PIPE, stdout=PIPE).communicate(b'x'))
+        print(check_output(['echo', 'a'], close_fds=False))
+        try:
+            Popen(['/does/not/exist'])
+        except FileNotFoundError as ex:
+            print(ex.filename)
+    """)
+    assert done.stdout.splitlines() == [
+        "(b'x', None)", "b'a\\n'", "/does/not/exist"]

@@ -33,6 +33,7 @@ from subprocess import (
     list2cmdline,
 )
 from time import monotonic
+from types import FunctionType
 
 from greenlet import getcurrent
 
@@ -56,6 +57,9 @@ __implements__ = [
     "_use_posix_spawn",
     "_USE_POSIX_SPAWN",
 ]
+# Which of them there is depends on the version.
+__implements__ += [name for name in ("_posixsubprocess", "_fork_exec")
+                   if hasattr(__subprocess__, name)]
 
 __imports__ = [
     "PIPE",
@@ -79,8 +83,10 @@ __all__ = __implements__ + __imports__
 mswindows = False
 _subprocess = getattr(__subprocess__, "_subprocess", _NONE)
 _winapi = getattr(__subprocess__, "_winapi", _NONE)
-_posixsubprocess = getattr(__subprocess__, "_posixsubprocess", None)
-_fork_exec = fork_exec
+# None says that an error of preexec_fn arrives as it is, not as the
+# SubprocessError of the C code.
+_posixsubprocess = None
+_fork_exec = None
 _set_inheritable = os.set_inheritable
 os_close = get_original("os", "close")
 fork = get_original("os", "fork")
@@ -106,11 +112,18 @@ def _use_posix_spawn():
     return False
 
 
-def _gevent_did_monkey_patch(*_args, **_kwargs):
-    """Go back to forking where multiprocessing no longer does by default.
+_UNPATCHED = dict(vars(__subprocess__), _USE_POSIX_SPAWN=False)
 
-    Its other ways to start a process bypass everything that is patched.
-    """
+
+def _gevent_did_monkey_patch(*_args, **_kwargs):
+    """Let what began before patching work after it."""
+    # A Popen imported earlier finds in its module what it needs.
+    native = Popen.__mro__[1]
+    start = native._execute_child
+    native._execute_child = FunctionType(
+        start.__code__, _UNPATCHED, start.__name__, start.__defaults__)
+    # The other ways of multiprocessing to start a process bypass everything
+    # that is patched.
     if sys.platform == "darwin" or sys.version_info >= (3, 14):
         import multiprocessing
         multiprocessing.set_start_method("fork", force=True)
