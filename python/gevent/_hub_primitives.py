@@ -120,9 +120,13 @@ class _WaitIterator:
         if self._begun:
             return
         self._begun = True
-        # Linking may call back at once for what is ready already.
+        # What is ready already is had without a turn of the hub.
         for item in self._objects:
-            item.rawlink(self._switch)
+            ready = getattr(item, 'ready', None)
+            if ready is not None and ready():
+                self._switch(item)
+            else:
+                item.rawlink(self._switch)
         if self._timer is not None:
             self._timer.start(self._switch, self)
 
