@@ -148,9 +148,16 @@ int support_teardown(void **state)
     return -1;
 }
 
+static void *no_work(void *arg)
+{
+    return arg;
+}
+
 int support_run(const char *name, const struct CMUnitTest *tests, size_t count)
 {
     signal(SIGPIPE, SIG_IGN);
+    /* A sanitizer's runtime may start a thread of its own at the first. */
+    thread_join(thread_start(no_work, NULL));
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (gcore_allocator_set(count_and_fail, NULL) != 0)
         return 1;

@@ -1,5 +1,6 @@
 # Installs the build into an empty prefix, then builds and runs each consumer
-# program with nothing but what pkg-config says there.
+# program with nothing but what pkg-config says there, and the project
+# `project` with nothing but what find_package finds there.
 cmake_minimum_required(VERSION 3.19)
 set(prefix ${build}/consumer)
 file(REMOVE_RECURSE ${prefix})
@@ -23,3 +24,14 @@ foreach(source ${sources})
         COMMAND_ERROR_IS_FATAL ANY)
     execute_process(COMMAND ${prefix}/${name} COMMAND_ERROR_IS_FATAL ANY)
 endforeach()
+
+set(work ${prefix}/find_package)
+execute_process(
+    COMMAND ${CMAKE_COMMAND} -S ${project} -B ${work}
+            -DCMAKE_PREFIX_PATH=${prefix} -DCMAKE_C_COMPILER=${compiler}
+    OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${CMAKE_COMMAND} --build ${work}
+                OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${CMAKE_CTEST_COMMAND} --output-on-failure
+                --no-tests=error
+                WORKING_DIRECTORY ${work} COMMAND_ERROR_IS_FATAL ANY)

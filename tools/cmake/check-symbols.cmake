@@ -1,5 +1,7 @@
 # The shared library exports each function that a public header declares, and
-# nothing else:  cmake -Dlibrary= -Dnm= -Dheaders= -P check-symbols.cmake
+# nothing else; and the inventory names each, with the version that brought
+# it: one that is missing from the library has been taken from its users.
+#   cmake -Dlibrary= -Dnm= -Dheaders= -Dinventory= -P check-symbols.cmake
 cmake_minimum_required(VERSION 3.19)
 execute_process(COMMAND ${nm} -D --defined-only --format=posix ${library}
                 OUTPUT_VARIABLE table COMMAND_ERROR_IS_FATAL ANY)
@@ -36,6 +38,26 @@ foreach(name ${exported})
         list(APPEND wrong "exported but not declared: ${name}")
     endif()
 endforeach()
+file(STRINGS ${inventory} lines REGEX "^[^#]")
+set(listed)
+foreach(line ${lines})
+    if(NOT line MATCHES "^(gcore_[a-z0-9_]+) [0-9]+\\.[0-9]+$")
+        list(APPEND wrong "not \"name version\": ${line}")
+    else()
+        list(APPEND listed ${CMAKE_MATCH_1})
+    endif()
+endforeach()
+foreach(name ${exported})
+    if(NOT name IN_LIST listed)
+        list(APPEND wrong "exported but not in the inventory: ${name}")
+    endif()
+endforeach()
+foreach(name ${listed})
+    if(NOT name IN_LIST exported)
+        list(APPEND wrong "in the inventory but not exported: ${name}")
+    endif()
+endforeach()
+
 list(LENGTH declared count)
 if(count EQUAL 0)
     list(APPEND wrong "no declaration found in ${headers}")

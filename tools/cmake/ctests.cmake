@@ -50,6 +50,7 @@ if(GCORE_TESTS)
             COMMAND ${CMAKE_COMMAND}
                 -Dlibrary=$<TARGET_FILE:gcore> -Dnm=${CMAKE_NM}
                 -Dheaders=${CMAKE_CURRENT_SOURCE_DIR}/libgcore/include
+                -Dinventory=${gcore_ctests}/symbols.txt
                 -P ${CMAKE_CURRENT_SOURCE_DIR}/tools/cmake/check-symbols.cmake)
     endif()
     if(gcore_tested STREQUAL "gcore" AND NOT GCORE_TEST_LAUNCHER)
@@ -62,6 +63,7 @@ if(GCORE_TESTS)
                 -Dlibdir=${CMAKE_INSTALL_LIBDIR}
                 -Dcompiler=${CMAKE_C_COMPILER}
                 "-Dsources=${consumers}"
+                -Dproject=${gcore_ctests}/consumer
                 -P ${CMAKE_CURRENT_SOURCE_DIR}/tools/cmake/check-consumer.cmake)
     endif()
 endif()
