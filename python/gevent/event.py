@@ -113,7 +113,8 @@ class AsyncResult(_Result):
             kind, value, tb = exc_info
         else:
             kind, value = type(exception), exception
-            tb = getattr(exception, '__traceback__', None)
+            tb = (exception.__traceback__
+                  if isinstance(exception, BaseException) else None)
         self._fail((kind, value, dump_traceback(tb)))
 
     def _raise_exception(self):

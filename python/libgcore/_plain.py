@@ -362,11 +362,14 @@ class Wait:
             loop._report(target)
 
 
-def pause():
-    """Let everything run that is queued already."""
+def pause(then=None):
+    """Let everything run that is queued already; the wait `then`, if not
+    None, is woken to run right behind the caller."""
     wait = Wait()
     if not wait._begin():
         wait.wake()
+        if then is not None:
+            then.wake()
         wait._park()
 
 
@@ -379,7 +382,14 @@ def sleep(seconds=0, ref=True):
     if seconds <= 0:
         pause()
         return
-    Wait()._park_until(_deadline(seconds), ref, 0)
+    hub = get_hub()
+    if isinstance(hub.loop, Loop):
+        Wait()._park_until(_deadline(seconds), ref, 0)
+        return
+    # A hub whose loop attribute was replaced sleeps on what stands there.
+    hub.loop.update_now()
+    with hub.loop.timer(seconds, 0.0, ref) as timer:
+        hub.wait(timer)
 
 
 def _parent_loop(task):

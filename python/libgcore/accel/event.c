@@ -63,7 +63,8 @@ static PyObject *event_wait(PyObject *self, PyObject *const *args,
     static const char *const names[] = {"timeout", NULL};
     PyObject *values[] = {Py_None};
     EventObject *event = (EventObject *)self;
-    if (accel_parse("wait", names, values, args, nargs, keywords) < 0)
+    if ((nargs || keywords)
+        && accel_parse("wait", names, values, args, nargs, keywords) < 0)
         return NULL;
     if (event->flag) {
         /* Those who were told already run first. */

@@ -38,6 +38,11 @@ static bool is_wait(const PyObject *what)
     return Py_TYPE(what) == accel_wait_type;
 }
 
+static bool is_callback(const PyObject *what)
+{
+    return Py_TYPE(what) == link_type;
+}
+
 static Py_ssize_t find(const accel_links *links, const PyObject *what)
 {
     for (Py_ssize_t i = 0; i < links->count; i++) {
@@ -110,7 +115,7 @@ PyObject *accel_links_as_deque(const accel_links *links)
 static void count_told(accel_links *links, const accel_link *link, int change)
 {
     links->told += change;
-    if (is_wait(link->what))
+    if (!is_callback(link->what))
         links->told_waits += change;
 }
 
@@ -281,16 +286,29 @@ static bool is_lost(const accel_link *link)
            && !((WaitObject *)link->what)->loop->engine;
 }
 
+static void drop_lost(accel_links *links)
+{
+    for (Py_ssize_t i = links->count - 1; i >= 0; i--) {
+        if (i < links->count && is_lost(at(links, i)))
+            remove_at(links, i);
+    }
+}
+
+static const accel_link *next_untold(accel_links *links)
+{
+    while (links->untold < links->count && at(links, links->untold)->told)
+        links->untold++;
+    return links->untold < links->count ? at(links, links->untold) : NULL;
+}
+
 int accel_links_tell_until(accel_links *links, PyObject *owner,
                            Py_ssize_t enough)
 {
-    while (links->told < links->count) {
-        if (links->told >= enough) {
-            for (Py_ssize_t i = links->count - 1; i >= 0; i--) {
-                if (i < links->count && is_lost(at(links, i)))
-                    remove_at(links, i);
-            }
-            if (links->told >= enough)
+    const accel_link *next;
+    while ((next = next_untold(links)) != NULL) {
+        if (!is_callback(next->what) && links->told_waits >= enough) {
+            drop_lost(links);
+            if (links->told_waits >= enough)
                 return 0;
         }
         int result = accel_links_tell_one(links, owner);
@@ -302,8 +320,8 @@ int accel_links_tell_until(accel_links *links, PyObject *owner,
 
 void accel_links_untell_beyond(accel_links *links, Py_ssize_t enough)
 {
-    for (Py_ssize_t i = links->count - 1; i >= 0 && links->told > enough;
-         i--) {
+    for (Py_ssize_t i = links->count - 1;
+         i >= 0 && links->told_waits > enough; i--) {
         accel_link *link = at(links, i);
         if (link->told && is_wait(link->what)
             && accel_wait_unwake((WaitObject *)link->what))
@@ -556,7 +574,7 @@ static void untell_links_to(accel_links *links, const PyObject *callback)
 {
     for (Py_ssize_t i = links->count - 1; i >= 0; i--) {
         accel_link *link = at(links, i);
-        if (link->told && Py_TYPE(link->what) == link_type
+        if (link->told && is_callback(link->what)
             && ((LinkObject *)link->what)->callback == callback)
             untell(links, i);
     }
@@ -751,7 +769,7 @@ static PyObject *linkable_unlink(PyObject *self, PyObject *callback)
     accel_links *links = &linkable->links;
     for (Py_ssize_t i = 0; i < links->count; i++) {
         PyObject *what = at(links, i)->what;
-        if (Py_TYPE(what) != link_type)
+        if (!is_callback(what))
             continue;
         Py_INCREF(what);
         int equal = PyObject_RichCompareBool(((LinkObject *)what)->callback,

@@ -25,7 +25,7 @@ typedef struct {
     accel_link *items; /* the oldest is items[head] */
     Py_ssize_t head, count, capacity;
     Py_ssize_t told;       /* how many have been told */
-    Py_ssize_t told_waits; /* the waits among them */
+    Py_ssize_t told_waits; /* those that are not callbacks */
     Py_ssize_t untold;     /* all before this position have been told */
 } accel_links;
 
@@ -56,11 +56,13 @@ static inline bool accel_links_any_untold(const accel_links *links)
 int accel_links_tell_one(accel_links *links, PyObject *owner);
 /* Tell every link there is; a first exception is raised at the end. */
 int accel_links_tell_all(accel_links *links, PyObject *owner);
-/* Tell until `enough` are told; those whose hub is gone do not count. */
+/* Tell, in order, until `enough` waits are told; callbacks and those whose hub
+ * is gone do not count. */
 int accel_links_tell_until(accel_links *links, PyObject *owner,
                            Py_ssize_t enough);
 
-/* Let waits that were told last wait on, until only `enough` are told. */
+/* Let waits that were told last wait on, until only `enough` of them are
+ * told. */
 void accel_links_untell_beyond(accel_links *links, Py_ssize_t enough);
 
 /* In the hub, which cannot wait: let one that was told run right now.  False

@@ -6,9 +6,9 @@
  * the permit gone stays where it was, and one that was told and then killed
  * passes the word on.
  */
-#include "links.h"
+#include "semaphore.h"
 
-static PyTypeObject *semaphore_type, *bounded_type;
+PyTypeObject *accel_semaphore_type;
 static PyObject *str_over_release;
 
 typedef struct {
@@ -117,19 +117,32 @@ static bool take(SemaphoreObject *self)
         return false;
     self->counter--;
     /* Whoever was told of this permit need not look. */
-    if (self->base.links.told)
+    if (self->base.links.told_waits)
         accel_links_untell_beyond(&self->base.links, self->counter);
     return true;
 }
 
-static PyObject *acquire_waiting(PyObject *self, PyObject **values)
+static int acquire_waiting(SemaphoreObject *self, PyObject *timeout)
 {
-    SemaphoreObject *semaphore = (SemaphoreObject *)self;
-    int64_t deadline = accel_optional_deadline(values[1]);
+    int64_t deadline = accel_optional_deadline(timeout);
     if (deadline < 0)
-        return NULL;
-    accel_bind_hub(&semaphore->base.hub);
-    int result = await_permit(semaphore, deadline, true);
+        return -1;
+    accel_bind_hub(&self->base.hub);
+    return await_permit(self, deadline, true);
+}
+
+int accel_semaphore_acquire(PyObject *semaphore, bool blocking,
+                            PyObject *timeout)
+{
+    SemaphoreObject *self = (SemaphoreObject *)semaphore;
+    if (take(self))
+        return 1;
+    return blocking ? acquire_waiting(self, timeout) : 0;
+}
+
+static PyObject *timed_acquire(PyObject *self, PyObject **values)
+{
+    int result = acquire_waiting((SemaphoreObject *)self, values[1]);
     return result < 0 ? NULL : PyBool_FromLong(result);
 }
 
@@ -148,7 +161,7 @@ static PyObject *semaphore_acquire(PyObject *self, PyObject *const *args,
         Py_RETURN_TRUE;
     if (!blocking)
         Py_RETURN_FALSE;
-    return accel_call_timed(acquire_waiting, self, values, 1, Py_False);
+    return accel_call_timed(timed_acquire, self, values, 1, Py_False);
 }
 
 static PyObject *get_counter(PyObject *self, void *Py_UNUSED(closure))
@@ -182,12 +195,7 @@ static PyObject *semaphore_wait(PyObject *self, PyObject *const *args,
 
 static PyObject *semaphore_enter(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (take((SemaphoreObject *)self))
-        Py_RETURN_NONE;
-    PyObject *values[] = {Py_True, Py_None};
-    PyObject *taken = acquire_waiting(self, values);
-    Py_XDECREF(taken);
-    if (!taken)
+    if (accel_semaphore_acquire(self, true, Py_None) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -198,6 +206,11 @@ static int release(SemaphoreObject *self)
 {
     self->counter++;
     return self->base.links.count ? notify(&self->base) : 0;
+}
+
+int accel_semaphore_release(PyObject *semaphore)
+{
+    return release((SemaphoreObject *)semaphore);
 }
 
 static PyObject *semaphore_release(PyObject *self,
@@ -353,14 +366,15 @@ int accel_semaphore_init(PyObject *module)
     if (accel_links_init(module) < 0)
         return -1;
     str_over_release = PyUnicode_InternFromString("_OVER_RELEASE_ERROR");
-    semaphore_type = accel_add_type(module, &semaphore_spec,
-                                    (PyObject *)accel_linkable_type);
-    if (!str_over_release || !semaphore_type)
+    accel_semaphore_type = accel_add_type(module, &semaphore_spec,
+                                          (PyObject *)accel_linkable_type);
+    if (!str_over_release || !accel_semaphore_type)
         return -1;
-    bounded_type =
-        accel_add_type(module, &bounded_spec, (PyObject *)semaphore_type);
-    if (!bounded_type)
+    PyTypeObject *bounded_type = accel_add_type(
+        module, &bounded_spec, (PyObject *)accel_semaphore_type);
+    if (!bounded_type
+        || PyObject_SetAttr((PyObject *)bounded_type, str_over_release,
+                            PyExc_ValueError) < 0)
         return -1;
-    return PyObject_SetAttr((PyObject *)bounded_type, str_over_release,
-                            PyExc_ValueError);
+    return accel_rlock_init(module);
 }

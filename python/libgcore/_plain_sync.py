@@ -1,0 +1,762 @@
+"""The plain Python twin of the accelerator's events, semaphores and timeouts.
+
+The same names and behaviour as in C, run by the same tests. A waiter that is
+told to look again stays in its list until it has run: then it takes what it
+came for and leaves, or waits on in the same place. So nothing is handed over
+that might have to be handed back.
+"""
+import os
+import sys
+# Taken before anything can be patched.
+from _thread import allocate_lock as _allocate_lock
+from _thread import get_ident as _thread_ident
+from time import monotonic as _monotonic
+
+from greenlet import getcurrent
+
+from libgcore import _plain
+
+__all__ = [
+    'BoundedSemaphore', 'Event', 'Linkable', 'Links', 'NO_TIMER', 'RLock',
+    'Result', 'Semaphore', 'Timeout', 'UNSET', 'call_timed', 'deadline_after',
+    'in_hub',
+]
+
+_main_ident = _thread_ident()
+
+
+def _on_fork():
+    global _main_ident
+    _main_ident = _thread_ident()
+
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_on_fork)
+
+
+def in_hub():
+    """True in the hub greenlet itself, which can never wait."""
+    hub = _plain.get_hub_if_exists()
+    return hub is not None and getcurrent() is hub
+
+
+def deadline_after(seconds):
+    """`seconds` from now; None for None."""
+    return None if seconds is None else _monotonic() + float(seconds)
+
+
+def _seconds_to(deadline):
+    return None if deadline is None else max(0.0, deadline - _monotonic())
+
+
+# ---- lists of waiters -------------------------------------------------------
+
+
+class _NativeWait:
+    """A wait by a thread that has no hub and must not get one."""
+
+    __slots__ = ('_lock', 'woken')
+
+    loop_is_open = True
+
+    def __init__(self):
+        self._lock = _allocate_lock()
+        self._lock.acquire()
+        self.woken = False
+
+    def wake(self):
+        """Let the thread go on."""
+        self.woken = True
+        self._lock.release()
+        return True
+
+    def park(self, timeout, _keep):
+        """Block: True when woken, False after `timeout` seconds."""
+        self._lock.acquire(True, -1 if timeout is None else timeout)
+        return self.woken
+
+
+class _Place:
+    """The place of one waiter in a list."""
+
+    __slots__ = ('wait', 'told')
+
+    is_callback = False
+
+    def __init__(self):
+        self.wait = None
+        self.told = False
+
+    def tell(self, _owner):
+        """Wake it; False when it has given up already."""
+        return self.wait.wake()
+
+    @property
+    def is_lost(self):
+        """Whether it was told, but its hub is gone."""
+        loop = getattr(self.wait, '_loop', None)
+        return loop is not None and not loop.is_open
+
+
+class _Link:
+    """A linked callback, and what the loop calls for it."""
+
+    __slots__ = ('callback', 'hub', 'told')
+
+    is_callback = True
+    is_lost = False
+    wait = None
+
+    def __init__(self, callback):
+        self.callback = callback
+        self.hub = _plain.get_hub_if_exists()
+        self.told = False
+
+    def tell(self, owner):
+        """Queue it on the loop of the thread that linked it."""
+        hub = self.hub or _plain.get_hub()
+        loop = hub.loop
+        if loop is None or not getattr(loop, 'is_open', True):
+            hub = _plain.get_hub()
+            loop = hub.loop
+        if hub is _plain.get_hub_if_exists():
+            loop.run_callback(self, owner)
+        else:
+            loop.run_callback_threadsafe(self, owner)
+        return True
+
+    def __call__(self, owner):
+        links = owner._links
+        if self not in links.places or not self.told:
+            return
+        if not owner._is_open():
+            links.untell(self)
+            return
+        callback = self.callback
+        links.untell_links_to(callback)
+        links.remove(self)
+        try:
+            callback(owner)
+        except:  # pylint:disable=bare-except
+            hub = self.hub or _plain.get_hub()
+            hub.handle_error((callback, owner), *sys.exc_info())
+        owner._passed()
+
+
+class Links:
+    """Who waits for an object, oldest first."""
+
+    __slots__ = ('places', 'told')
+
+    def __init__(self):
+        self.places = {}  # an ordered set
+        self.told = 0  # how many waits have been told
+
+    def __len__(self):
+        return len(self.places)
+
+    def waits(self):
+        """The waits, oldest first."""
+        return [place.wait for place in self.places]
+
+    def add(self, place):
+        """Append."""
+        self.places[place] = None
+
+    def remove(self, place):
+        """Remove, if it is there; True when it had been told."""
+        if place not in self.places:
+            return False
+        del self.places[place]
+        if place.told and not place.is_callback:
+            self.told -= 1
+        return place.told
+
+    def untell(self, place):
+        """Told, but it could not go on: let it wait again."""
+        if place.told and not place.is_callback:
+            self.told -= 1
+        place.told = False
+
+    def untell_links_to(self, callback):
+        """One notification reaches a callback once."""
+        for place in self.places:
+            if place.told and getattr(place, 'callback', None) is callback:
+                self.untell(place)
+
+    def _next_untold(self):
+        for place in self.places:
+            if not place.told:
+                return place
+        return None
+
+    def tell_one(self, owner):
+        """Tell the oldest that has not been told; False: there is none."""
+        while True:
+            place = self._next_untold()
+            if place is None:
+                return False
+            # Told before it is: a callback may run on another thread before
+            # its scheduling returns.
+            place.told = True
+            self.told += not place.is_callback
+            try:
+                accepted = place.tell(owner)
+            except:
+                self.untell(place)
+                raise
+            if accepted:
+                return True
+            self.remove(place)
+
+    def tell_all(self, owner):
+        """Tell everyone there is."""
+        while self.tell_one(owner):
+            pass
+
+    def tell_until(self, owner, enough):
+        """Tell, in order, until `enough` waits are told; callbacks and those
+        whose hub is gone do not count."""
+        while True:
+            place = self._next_untold()
+            if place is None:
+                return
+            if not place.is_callback and self.told >= enough:
+                for lost in [other for other in self.places
+                             if other.told and other.is_lost]:
+                    self.remove(lost)
+                if self.told >= enough:
+                    return
+            self.tell_one(owner)
+
+    def run_one(self):
+        """In the hub: let one that was told run right now."""
+        loop = _plain.get_hub().loop
+        for place in list(self.places):
+            wait = place.wait
+            if (type(wait) is _plain.Wait and wait._state == _plain._QUEUED
+                    and wait._loop is loop and wait._error is None):
+                target = wait.greenlet
+                wait._state = _plain._RESUMED
+                try:
+                    target.switch()
+                except:  # pylint:disable=bare-except
+                    loop._report(target)
+                return True
+        return False
+
+    def park(self, place, subject, deadline, is_lock=False):
+        """Wait until told: True, with `place` still in the list; False at
+        the deadline, and out of it. After an exception it is out, too;
+        `place.told` says whether the word has to be passed on."""
+        keep = is_lock and _thread_ident() != _main_ident
+        if keep and _plain.get_hub_if_exists() is None:
+            wait = _NativeWait()
+        else:
+            wait = _plain.Wait(subject)
+        self.untell(place)
+        place.wait = wait
+        self.add(place)
+        try:
+            told = wait.park(_seconds_to(deadline), keep)
+        except:
+            self.remove(place)
+            raise
+        if not told:
+            self.remove(place)
+        return told
+
+
+# ---- time limits ------------------------------------------------------------
+
+
+def call_timed(method, timeout, expired, *args):
+    """``method(*args, timeout)``. Where `timeout` is a Timeout object, that
+    one runs meanwhile and None is passed; when it expires, returns `expired`
+    unless that is UNSET."""
+    if not isinstance(timeout, Timeout):
+        return method(*args, timeout)
+    if not timeout.pending:
+        timeout.start()
+    try:
+        return method(*args, None)
+    except BaseException as error:
+        if error is timeout and expired is not UNSET:
+            return expired
+        raise
+    finally:
+        timeout.cancel()
+
+
+# ---- objects with links -----------------------------------------------------
+
+
+class Linkable:
+    """What greenlets can wait for."""
+
+    __slots__ = ('_links', '_hub', '__weakref__')
+
+    def __new__(cls, *_args, **_kwargs):
+        self = super().__new__(cls)
+        self._links = Links()
+        self._hub = None
+        return self
+
+    @property
+    def hub(self):
+        """The hub of the first greenlet that waited, or None."""
+        return self._hub
+
+    @hub.setter
+    def hub(self, value):
+        self._hub = value
+
+    def _bind_hub(self):
+        if self._hub is None:
+            self._hub = _plain.get_hub_if_exists()
+
+    def linkcount(self):
+        """How many greenlets wait and callbacks are linked."""
+        return len(self._links)
+
+    def rawlink(self, callback):
+        """Call callback(self) in the hub once this is ready."""
+        if not callable(callback):
+            raise TypeError('Expected callable: %r' % (callback,))
+        self._links.add(_Link(callback))
+        self._check_and_notify()
+
+    def unlink(self, callback):
+        """Remove what rawlink() added, if it is there."""
+        for place in list(self._links.places):
+            if isinstance(place, _Link) and place.callback == callback:
+                self._links.remove(place)
+                self._passed()
+                return
+
+    def _is_open(self):
+        # Whether a told callback may still run.
+        return True
+
+    def _passed(self):
+        # A told link has left without taking anything.
+        pass
+
+    def _notify(self):
+        self._links.tell_all(self)
+
+    def _check_and_notify(self):
+        if self.ready():
+            self._notify()
+
+    def _wait(self, timeout=None):
+        return call_timed(self._wait_once, timeout, UNSET)
+
+    def _wait_once(self, timeout):
+        deadline = deadline_after(timeout)
+        _plain.get_hub()
+        self._bind_hub()
+        place = _Place()
+        if not self._links.park(place, self, deadline):
+            return False
+        self._links.remove(place)
+        return True
+
+    def _at_fork_reinit(self):
+        self._hub = None
+
+
+class Event(Linkable):
+    """A flag that greenlets, of any thread, wait for."""
+
+    __slots__ = ('_flag',)
+
+    def __new__(cls, *_args, **_kwargs):
+        self = super().__new__(cls)
+        self._flag = False
+        return self
+
+    def is_set(self):
+        """Whether the flag is set."""
+        return self._flag
+
+    isSet = ready = is_set
+
+    def set(self):
+        """Set the flag; wake everyone who waits now."""
+        self._flag = True
+        self._links.tell_all(self)
+
+    def clear(self):
+        """Reset the flag. Who was woken by set() still returns."""
+        self._flag = False
+
+    def wait(self, timeout=None):
+        """Wait until the flag is set; False when `timeout` seconds ran
+        out."""
+        if self._flag:
+            # Those who were told already run first.
+            if (any(place.told and place.wait is not None
+                    for place in self._links.places)
+                    and _plain.get_hub_if_exists() is not None
+                    and not in_hub()):
+                _plain.pause()
+            return True
+        return call_timed(self._wait_for_flag, timeout, False)
+
+    def _wait_for_flag(self, timeout):
+        return self._wait_once(timeout) or self._flag
+
+
+class _Unset:
+
+    __slots__ = ()
+
+
+#: A result's value before there is one.
+UNSET = _Unset()
+
+
+class Result(Linkable):
+    """A value or an exception, awaited by many."""
+
+    __slots__ = ('_value', '_exc_info')
+
+    def __new__(cls, *_args, **_kwargs):
+        self = super().__new__(cls)
+        self._value = UNSET
+        self._exc_info = ()
+        return self
+
+    def ready(self):
+        """Whether there is a value or an exception."""
+        return self._value is not UNSET or bool(self._exc_info)
+
+    def _settle(self, value):
+        self._value = value
+        self._links.tell_all(self)
+
+    def _fail(self, exc_info):
+        self._exc_info = exc_info
+        self._links.tell_all(self)
+
+
+# ---- semaphores -------------------------------------------------------------
+
+
+class Semaphore(Linkable):
+    """Permits to be taken and given by greenlets of any thread.
+
+    A free permit goes to whoever asks first: release() only tells the oldest
+    waiter to look.
+    """
+
+    __slots__ = ('_counter', '_initial_value')
+
+    def __new__(cls, *_args, **_kwargs):
+        self = super().__new__(cls)
+        self._counter = self._initial_value = 1
+        return self
+
+    def __init__(self, value=1, hub=None):
+        try:
+            value = int(value)
+        except (TypeError, ValueError):
+            raise TypeError('an integer is required') from None
+        if value < 0:
+            raise ValueError('semaphore initial value must be >= 0')
+        self._counter = self._initial_value = value
+        self._hub = hub
+
+    @property
+    def counter(self):
+        """How many permits there are."""
+        return self._counter
+
+    @counter.setter
+    def counter(self, value):
+        # Pools grow by ``counter += n``: who waits has to hear of it.
+        self._counter = value
+        self._notify()
+
+    def locked(self):
+        """Whether acquire() would wait."""
+        return self._counter <= 0
+
+    def ready(self):
+        """Whether acquire() would not wait."""
+        return self._counter > 0
+
+    _is_open = ready
+
+    def _notify(self):
+        if self._counter > 0 and self._links.places:
+            self._links.tell_until(self, self._counter)
+
+    _passed = _notify
+
+    def acquire(self, blocking=True, timeout=None):
+        """Take a permit; False when there is none and `blocking` is false,
+        or none came within `timeout` seconds."""
+        if self._counter > 0:
+            self._counter -= 1
+            return True
+        if not blocking:
+            return False
+        return call_timed(self._await_permit, timeout, False, True)
+
+    def wait(self, timeout=None):
+        """Wait until there is a permit, without taking it, and return how
+        many there are."""
+        if self._counter <= 0:
+            call_timed(self._await_permit, timeout, False, False)
+        return self._counter
+
+    def _await_permit(self, take, timeout):
+        deadline = deadline_after(timeout)
+        self._bind_hub()
+        place = _Place()
+        while True:
+            try:
+                told = self._links.park(place, self, deadline, True)
+            except:
+                if place.told:
+                    self._notify()
+                raise
+            if not told:
+                return False
+            self._bind_hub()
+            if self._counter > 0:
+                break
+        if take:
+            self._counter -= 1
+        self._links.remove(place)
+        self._notify()
+        return True
+
+    def release(self):
+        """Give a permit; returns how many there are."""
+        self._counter += 1
+        if self._links.places:
+            self._notify()
+        return self._counter
+
+    def __enter__(self):
+        self.acquire()
+
+    def __exit__(self, typ, value, tb):
+        self.release()
+
+
+class BoundedSemaphore(Semaphore):
+    """A semaphore that refuses more releases than acquires."""
+
+    __slots__ = ()
+
+    _OVER_RELEASE_ERROR = ValueError
+
+    def release(self):
+        """As Semaphore's, but raises ValueError above the initial value."""
+        if self._counter >= self._initial_value:
+            raise self._OVER_RELEASE_ERROR(
+                'Semaphore released too many times')
+        counter = Semaphore.release(self)
+        if counter == self._initial_value and not self._links.places:
+            self._hub = None
+        return counter
+
+
+class RLock:
+    """A lock that its owner, a greenlet, may take again."""
+
+    __slots__ = ('_block', '_owner', '_count', '__weakref__')
+
+    #: What makes the lock inside.
+    semaphore = Semaphore
+
+    def __init__(self, hub=None):
+        self._block = self.semaphore(1, hub)
+        self._owner = None
+        self._count = 0
+
+    def _current(self):
+        try:
+            return getcurrent()
+        except RuntimeError:
+            # The interpreter ends; nobody else is left.
+            return self._owner
+
+    def acquire(self, blocking=True, timeout=None):
+        """Take the lock, or take it once more; False when it is not to be
+        had, at once or within `timeout` seconds (None or -1: for ever)."""
+        me = self._current()
+        if self._count and self._owner is me:
+            self._count += 1
+            return 1
+        if timeout == -1:
+            timeout = None
+        taken = self._block.acquire(blocking, timeout)
+        if taken:
+            self._owner = me
+            self._count = 1
+        return taken
+
+    def __enter__(self):
+        return self.acquire()
+
+    def release(self):
+        """Give the lock back once; RuntimeError unless the current greenlet
+        owns it."""
+        me = self._current()
+        if not self._count or self._owner is not me:
+            raise RuntimeError(
+                'cannot release un-acquired lock. Owner: %r Current: %r'
+                % (self._owner, me))
+        self._count -= 1
+        if not self._count:
+            self._owner = None
+            self._block.release()
+
+    def __exit__(self, typ, value, tb):
+        self.release()
+
+    def locked(self):
+        """Whether some greenlet owns it."""
+        return self._count > 0
+
+    # What conditions and threading need.
+
+    def _acquire_restore(self, count_owner):
+        self._block.acquire()
+        self._count, self._owner = count_owner
+
+    def _release_save(self):
+        if not self._count:
+            raise RuntimeError('cannot release un-acquired lock')
+        saved = self._count, self._owner
+        self._count = 0
+        self._owner = None
+        self._block.release()
+        return saved
+
+    def _is_owned(self):
+        return self._count > 0 and self._owner is self._current()
+
+    def _recursion_count(self):
+        return self._count if self._is_owned() else 0
+
+    def _at_fork_reinit(self):
+        # Whoever held it or waited for it may be gone.
+        self._block = self.semaphore(1)
+        self._owner = None
+        self._count = 0
+
+
+# ---- timeouts ---------------------------------------------------------------
+
+
+class _NoTimer:
+    """The timer of a timeout that never fires."""
+
+    __slots__ = ()
+
+    pending = False
+    active = False
+
+    def start(self, *args, **kwargs):
+        """Raises AssertionError."""
+        raise AssertionError('non-expiring timer cannot be started')
+
+    def stop(self):
+        """Nothing to stop."""
+
+    cancel = close = stop
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        pass
+
+
+#: The timer of all timeouts that never fire.
+NO_TIMER = _NoTimer()
+
+
+class Timeout(BaseException):
+    """An exception with a timer that throws it."""
+
+    def __init__(self, seconds=None, exception=None, ref=True, priority=-1,
+                 _one_shot=False):
+        BaseException.__init__(self)
+        if seconds is not None:
+            self._after = float(seconds)
+        self.seconds = seconds
+        self.exception = exception
+        self._ref = ref
+        self._priority = priority
+        self._one_shot = _one_shot
+        self._timer = NO_TIMER if seconds is None else None
+
+    @property
+    def timer(self):
+        """Its timer."""
+        if self._timer is None:
+            self._timer = _plain.get_hub().loop.timer(
+                self._after, ref=self._ref, priority=self._priority)
+        return self._timer
+
+    @timer.setter
+    def timer(self, value):
+        self._timer = value
+
+    @property
+    def pending(self):
+        """Whether the timer is running."""
+        timer = self._timer
+        return timer is not None and bool(timer.active or timer.pending)
+
+    def start(self):
+        """Start the timer, for the current greenlet; AssertionError when it
+        is running."""
+        if self.pending:
+            raise AssertionError(
+                '%r is already started; to restart it, cancel it first'
+                % (self,))
+        if self.seconds is None:
+            return
+        thrown = self.exception
+        if thrown is None or thrown is False or isinstance(thrown, str):
+            thrown = self
+        # The loop's idea of now is what it was when this greenlet got
+        # control.
+        self.timer.start(self._on_expiration, getcurrent(), thrown,
+                         update=True)
+
+    def _on_expiration(self, prev_greenlet, ex):
+        # Called in the hub when the time has run out.
+        prev_greenlet.throw(ex)
+
+    def cancel(self):
+        """Stop the timer; the timeout may be started again."""
+        if self._one_shot:
+            self.close()
+        elif self._timer is not None:
+            self._timer.stop()
+
+    def close(self):
+        """Stop the timer and free it; the timeout cannot be used again."""
+        timer, self._timer = self._timer, NO_TIMER
+        if timer is not None:
+            timer.stop()
+            timer.close()
+
+    def __enter__(self):
+        if not self.pending:
+            self.start()
+        return self
+
+    def __exit__(self, typ, value, tb):
+        # Only its own expiration is kept from leaving the block.
+        self.close()
+        return value is self and self.exception is False
