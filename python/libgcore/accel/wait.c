@@ -362,6 +362,40 @@ static int sleep_for(PyObject *seconds, int ref)
     return result;
 }
 
+/* A hub whose loop attribute was replaced sleeps on what stands there. */
+static int sleep_on_replaced_loop(PyObject *hub, PyObject *loop,
+                                  PyObject *seconds, int ref)
+{
+    PyObject *updated = PyObject_CallMethod(loop, "update_now", NULL);
+    PyObject *timer =
+        updated ? PyObject_CallMethod(loop, "timer", "OdO", seconds, 0.0,
+                                      ref ? Py_True : Py_False)
+                : NULL;
+    PyObject *waited =
+        timer ? PyObject_CallMethod(hub, "wait", "O", timer) : NULL;
+    PyObject *closed =
+        waited ? PyObject_CallMethod(timer, "close", NULL) : NULL;
+    int failed = closed ? 0 : -1;
+    Py_XDECREF(updated);
+    Py_XDECREF(timer);
+    Py_XDECREF(waited);
+    Py_XDECREF(closed);
+    return failed;
+}
+
+static int sleep_in_hub(PyObject *seconds, int ref)
+{
+    PyObject *hub = accel_current_hub(1);
+    PyObject *loop = hub ? PyObject_GetAttrString(hub, "loop") : NULL;
+    if (!loop)
+        return -1;
+    int failed = (PyObject *)accel_current_loop(0) == loop
+                     ? sleep_for(seconds, ref)
+                     : sleep_on_replaced_loop(hub, loop, seconds, ref);
+    Py_DECREF(loop);
+    return failed;
+}
+
 static PyObject *pause_python(PyObject *Py_UNUSED(self),
                               PyObject *Py_UNUSED(ignored))
 {
@@ -403,7 +437,7 @@ static PyObject *sleep_python(PyObject *self, PyObject *const *args,
         return NULL;
     if (!positive)
         return pause_python(self, NULL);
-    if (sleep_for(given[0], ref) < 0)
+    if (sleep_in_hub(given[0], ref) < 0)
         return NULL;
     Py_RETURN_NONE;
 usage:
