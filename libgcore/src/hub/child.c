@@ -128,11 +128,19 @@ static int child_start(gcore_watch *watch)
     return 0;
 }
 
+/* The pidfd may be closed next, on any thread, while the child, if it never
+ * ran another program, has a copy. */
+static void child_stop(gcore_watch *watch)
+{
+    gcore__fd_forget(watch->hub, watch->fd);
+}
+
 static const gcore__kind child_kind = {
     .number = GCORE_WATCH_CHILD,
     .once = true,
     .list = waiting,
     .start = child_start,
+    .stop = child_stop,
     .result = child_result,
     .free = child_free,
 };

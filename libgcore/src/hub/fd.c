@@ -121,6 +121,12 @@ void gcore__fd_event(gcore_hub *hub, gcore__fd *fd, unsigned events)
         gcore__poller_arm(&hub->poller, fd, fd->armed & waited_for, false);
 }
 
+void gcore__fd_forget(gcore_hub *hub, gcore__fd *fd)
+{
+    gcore__poller_forget(&hub->poller, fd);
+    fd->fresh = true;
+}
+
 int gcore_hub_forget_fd(gcore_hub *hub, int number, int reason)
 {
     gcore__fd *fd = find(hub, number);
@@ -129,8 +135,7 @@ int gcore_hub_forget_fd(gcore_hub *hub, int number, int reason)
         return -EINVAL;
     if (!fd || fd->own)
         return 0;
-    gcore__poller_forget(&hub->poller, fd);
-    fd->fresh = true;
+    gcore__fd_forget(hub, fd);
     return finish_all(fd, reason);
 }
 

@@ -101,6 +101,9 @@ void gcore__timer_expire(gcore_hub *hub);
 int gcore__fd_get(gcore_hub *hub, int number, gcore__fd **out);
 void gcore__fd_want(gcore_hub *hub, gcore__fd *fd, unsigned events);
 
+/* It is to be closed. */
+void gcore__fd_forget(gcore_hub *hub, gcore__fd *fd);
+
 /* Owners have references, and the last to go closes the hub. What only needs
  * its memory (watches, promises, its thread) holds it, and the last of these
  * frees it. */

@@ -162,7 +162,7 @@ void gcore__stat_close(gcore_hub *hub)
     if (hub->inotify < 0)
         return;
     hub->fds[hub->inotify]->own = NULL;
-    gcore__poller_forget(&hub->poller, hub->fds[hub->inotify]);
+    gcore__fd_forget(hub, hub->fds[hub->inotify]);
     close(hub->inotify);
     hub->inotify = -1;
 }
