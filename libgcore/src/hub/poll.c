@@ -66,8 +66,6 @@ static int64_t time_to_wait(gcore_hub *hub, int64_t deadline, int64_t now)
 {
     int64_t next = gcore__timer_next(hub);
 
-    if (hub->ready_count || hub->idle_count || deadline == GCORE_NOW)
-        return 0;
     if (next < deadline)
         deadline = next;
     if (deadline == GCORE_FOREVER)
@@ -91,10 +89,20 @@ static int wait(gcore_hub *hub, int64_t timeout)
     return error;
 }
 
+/* `before` is when the wait began: now, if it was none. */
+static void count_turn(gcore_hub *hub, int64_t before)
+{
+    if (before - hub->waited > hub->longest_turn && hub->turns)
+        hub->longest_turn = before - hub->waited;
+    hub->poll_ns += hub->now - before;
+    hub->waited = hub->now;
+    hub->turns++;
+}
+
 static int turn(gcore_hub *hub, int64_t deadline)
 {
-    int64_t before;
-    int64_t timeout;
+    int64_t before = 0;
+    int64_t timeout = 0;
     int error;
 
     if (!hub->prepared && !gcore__list_empty(&hub->prepare)) {
@@ -103,15 +111,14 @@ static int turn(gcore_hub *hub, int64_t deadline)
         return PREPARED;
     }
     hub->prepared = false;
-    before = gcore_clock();
-    if (before - hub->waited > hub->longest_turn && hub->turns)
-        hub->longest_turn = before - hub->waited;
-    timeout = time_to_wait(hub, deadline, before);
+    if (!hub->ready_count && !hub->idle_count && deadline != GCORE_NOW) {
+        before = gcore_clock();
+        timeout = time_to_wait(hub, deadline, before);
+    }
     gcore__phase_add(&hub->check); /* ahead of what the wait finds */
     error = wait(hub, timeout);
-    hub->now = hub->waited = gcore_clock();
-    hub->poll_ns += hub->now - before;
-    hub->turns++;
+    hub->now = gcore_clock();
+    count_turn(hub, before ? before : hub->now);
     gcore__inbox_take(hub);
     gcore__timer_expire(hub);
     if (hub->idle_count)
