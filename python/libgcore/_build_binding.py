@@ -23,6 +23,9 @@ _NUMBER = re.compile(
     r"|<<|>>|[-+*|&~()\s])+$"
 )
 _DEFINE = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(GCORE_\w+)[ \t]+(\S.*)$", re.M)
+# The address of a function, as the engine compares it: what cffi has for
+# `lib.gcore_complete` is a wrapper with another one.
+_COMPLETE = "static gcore_done_fn *const GCORE_COMPLETE;\n"
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 
 
@@ -33,7 +36,8 @@ def declarations(include: Path, compiler: str = "cc") -> str:
     :param compiler: a C compiler that preprocesses with ``-E``
     :raises subprocess.CalledProcessError: the headers do not preprocess
     """
-    return _constants(include) + _preprocessed(include, compiler)
+    return (_constants(include) + _preprocessed(include, compiler)
+            + _COMPLETE)
 
 
 def write_source(include: Path, output: Path, compiler: str = "cc") -> None:

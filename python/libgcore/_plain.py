@@ -34,6 +34,7 @@ if lib.gcore_version_number() < (lib.GCORE_VERSION_MAJOR * 10000
 _SLICE = 50
 _BATCH = 256
 _ONCE = lib.GCORE_ONCE
+_COMPLETE = lib.GCORE_COMPLETE
 _NOW = lib.GCORE_NOW
 _FOREVER = lib.GCORE_FOREVER
 _IDLE = -lib.GCORE_EIDLE
@@ -654,7 +655,7 @@ class Loop:
         lib.gcore_watch_set_keepalive(timer, ref)
         token = self._token(wait)
         _check(lib.gcore_watch_start(timer, _ONCE, deadline,
-                                     lib.gcore_complete,
+                                     _COMPLETE,
                                      ffi.cast('void *', token)))
         return timer, token
 
@@ -840,7 +841,7 @@ class Watcher:
         if self._watch != ffi.NULL:
             self._token = self.loop._token(self)
             code = lib.gcore_watch_start(
-                self._watch, flags, deadline, lib.gcore_complete,
+                self._watch, flags, deadline, _COMPLETE,
                 ffi.cast('void *', self._token))
             if code < 0:
                 self.loop._tokens.pop(self._token, None)
