@@ -430,6 +430,7 @@ class Loop:
         self._around = {_KIND_PREPARE: [], _KIND_CHECK: []}
         self._parked = self._must_poll = self._polling = False
         self._counter = self._drain_start = self._broken = 0
+        self._taken = 0  # from the queue
         self._fork_generation = _forks
         self._wall_offset = time.time_ns() - lib.gcore_clock()
         self.iteration = self.depth = self.activecnt = 0
@@ -489,6 +490,7 @@ class Loop:
         if not self._queue:
             return None
         item = self._queue.popleft()
+        self._taken += 1
         self._counter += 1
         if self._counter >= _SLICE:
             self._counter = 0

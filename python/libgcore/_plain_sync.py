@@ -17,9 +17,10 @@ from greenlet import getcurrent
 from libgcore import _plain
 
 __all__ = [
-    'BoundedSemaphore', 'Event', 'Linkable', 'Links', 'NO_TIMER', 'RLock',
-    'Result', 'Semaphore', 'Timeout', 'UNSET', 'call_timed', 'deadline_after',
-    'in_hub',
+    'BoundedSemaphore', 'Event', 'Linkable', 'Links', 'NO_TIMER', 'Place',
+    'RLock',
+    'Result', 'Semaphore', 'Timeout', 'UNSET', 'as_seconds', 'call_timed',
+    'deadline_after', 'in_hub', 'refuse_pickling',
 ]
 
 _main_ident = _thread_ident()
@@ -40,9 +41,21 @@ def in_hub():
     return hub is not None and getcurrent() is hub
 
 
+def as_seconds(value):
+    """`value` as a float; TypeError unless it is a number."""
+    if isinstance(value, (str, bytes, bytearray)):
+        raise TypeError('must be real number, not %s' % type(value).__name__)
+    return float(value)
+
+
 def deadline_after(seconds):
     """`seconds` from now; None for None."""
-    return None if seconds is None else _monotonic() + float(seconds)
+    return None if seconds is None else _monotonic() + as_seconds(seconds)
+
+
+def refuse_pickling(self, _protocol):
+    """What objects that greenlets wait for have as ``__reduce_ex__``."""
+    raise TypeError('cannot pickle %r object' % (type(self).__name__,))
 
 
 def _seconds_to(deadline):
@@ -76,7 +89,7 @@ class _NativeWait:
         return self.woken
 
 
-class _Place:
+class Place:
     """The place of one waiter in a list."""
 
     __slots__ = ('wait', 'told')
@@ -296,6 +309,8 @@ class Linkable:
 
     __slots__ = ('_links', '_hub', '__weakref__')
 
+    __reduce_ex__ = refuse_pickling
+
     def __new__(cls, *_args, **_kwargs):
         self = super().__new__(cls)
         self._links = Links()
@@ -356,7 +371,7 @@ class Linkable:
         deadline = deadline_after(timeout)
         _plain.get_hub()
         self._bind_hub()
-        place = _Place()
+        place = Place()
         if not self._links.park(place, self, deadline):
             return False
         self._links.remove(place)
@@ -369,11 +384,13 @@ class Linkable:
 class Event(Linkable):
     """A flag that greenlets, of any thread, wait for."""
 
-    __slots__ = ('_flag',)
+    __slots__ = ('_flag', '_set_in', '_set_position')
 
     def __new__(cls, *_args, **_kwargs):
         self = super().__new__(cls)
         self._flag = False
+        self._set_in = None
+        self._set_position = 0
         return self
 
     def is_set(self):
@@ -385,7 +402,20 @@ class Event(Linkable):
     def set(self):
         """Set the flag; wake everyone who waits now."""
         self._flag = True
+        if not self._links.places:
+            return
+        hub = _plain.get_hub_if_exists()
+        if hub is not None:
+            self._set_in = hub.loop
+            self._set_position = hub.loop._taken + len(hub.loop._queue)
         self._links.tell_all(self)
+
+    def _set_is_underway(self):
+        # set() wakes everyone who waits by the time its turn in the queue
+        # comes, also when clear() follows at once.
+        hub = _plain.get_hub_if_exists()
+        return (hub is not None and hub.loop is self._set_in
+                and hub.loop._taken <= self._set_position)
 
     def clear(self):
         """Reset the flag. Who was woken by set() still returns."""
@@ -394,7 +424,7 @@ class Event(Linkable):
     def wait(self, timeout=None):
         """Wait until the flag is set; False when `timeout` seconds ran
         out."""
-        if self._flag:
+        if self._flag or self._set_is_underway():
             # Those who were told already run first.
             if (any(place.told and place.wait is not None
                     for place in self._links.places)
@@ -515,7 +545,7 @@ class Semaphore(Linkable):
     def _await_permit(self, take, timeout):
         deadline = deadline_after(timeout)
         self._bind_hub()
-        place = _Place()
+        place = Place()
         while True:
             try:
                 told = self._links.park(place, self, deadline, True)
@@ -570,6 +600,8 @@ class RLock:
     """A lock that its owner, a greenlet, may take again."""
 
     __slots__ = ('_block', '_owner', '_count', '__weakref__')
+
+    __reduce_ex__ = refuse_pickling
 
     #: What makes the lock inside.
     semaphore = Semaphore
@@ -690,7 +722,7 @@ class Timeout(BaseException):
                  _one_shot=False):
         BaseException.__init__(self)
         if seconds is not None:
-            self._after = float(seconds)
+            self._after = as_seconds(seconds)
         self.seconds = seconds
         self.exception = exception
         self._ref = ref

@@ -46,6 +46,7 @@ typedef struct {
     PyObject *prepares, *checks; /* started watchers, in start order */
     int64_t drain_start; /* when the queue began to drain, ns */
     int64_t wall_offset; /* wall clock minus engine clock, ns */
+    uint64_t taken;      /* items taken from `queue` so far */
     unsigned long iteration;
     unsigned fork_generation;
     unsigned counter;    /* items run since the clock was last read */
@@ -134,6 +135,13 @@ int accel_pause(WaitObject *then);
 
 /* Append to a loop's run queue from any thread; steals no reference. */
 int accel_loop_push(LoopObject *loop, PyObject *item);
+
+/* The place in the queue that the next item gets: it runs when `taken` is one
+ * more than this. */
+static inline uint64_t accel_loop_position(const LoopObject *loop)
+{
+    return loop->taken + loop->queue.count;
+}
 
 /* Queue func(*args) on a loop; a new Callback object. */
 PyObject *accel_loop_run_callback(LoopObject *loop, PyObject *func,

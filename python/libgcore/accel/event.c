@@ -9,6 +9,8 @@ static PyObject *unset; /* a result's value before there is one */
 typedef struct {
     LinkableObject base;
     bool flag;
+    const LoopObject *set_in;  /* where set() last told someone; compared only */
+    uint64_t set_position;     /* and at which place of its queue */
 } EventObject;
 
 static int event_notify(LinkableObject *self)
@@ -33,9 +35,23 @@ static PyObject *event_set(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     EventObject *event = (EventObject *)self;
     event->flag = true;
-    if (event->base.links.count && event_notify(&event->base) < 0)
+    if (!event->base.links.count)
+        Py_RETURN_NONE;
+    event->set_in = accel_current_loop(0);
+    if (event->set_in)
+        event->set_position = accel_loop_position(event->set_in);
+    if (event_notify(&event->base) < 0)
         return NULL;
     Py_RETURN_NONE;
+}
+
+/* set() wakes everyone who waits by the time its turn in the queue comes, also
+ * when clear() follows at once: who begins to wait before that is woken. */
+static bool set_is_underway(const EventObject *event)
+{
+    const LoopObject *loop = accel_current_loop(0);
+    return loop && loop == event->set_in
+           && loop->taken <= event->set_position;
 }
 
 static PyObject *event_clear(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -66,7 +82,7 @@ static PyObject *event_wait(PyObject *self, PyObject *const *args,
     if ((nargs || keywords)
         && accel_parse("wait", names, values, args, nargs, keywords) < 0)
         return NULL;
-    if (event->flag) {
+    if (event->flag || set_is_underway(event)) {
         /* Those who were told already run first. */
         if (event->base.links.told_waits && accel_current_hub(0)
             && !accel_in_hub() && accel_pause(NULL) < 0)
