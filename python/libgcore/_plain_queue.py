@@ -11,7 +11,8 @@ from queue import Empty, Full
 
 from libgcore import _plain
 from libgcore._plain_sync import (
-    UNSET, Links, _Place, call_timed, deadline_after, in_hub,
+    UNSET, Links, Place, as_seconds, call_timed, deadline_after, in_hub,
+    refuse_pickling,
 )
 
 __all__ = [
@@ -29,7 +30,7 @@ except AttributeError:
 
 
 def _check_timeout(timeout):
-    if timeout is not None and timeout < 0:
+    if timeout is not None and as_seconds(timeout) < 0:
         raise ValueError("'timeout' must be a non-negative number")
     return timeout
 
@@ -39,6 +40,8 @@ class SimpleQueue:
 
     __slots__ = ('queue', '_maxsize', 'is_shutdown', '_getters', '_putters',
                  'hub', '__weakref__')
+
+    __reduce_ex__ = refuse_pickling
 
     _tracks_tasks = False
 
@@ -194,7 +197,7 @@ class SimpleQueue:
                 return
 
     def _put_waiting(self, item, deadline):
-        place = _Place()
+        place = Place()
         while True:
             if not self._park(self._putters, place, deadline,
                               self._tell_putters):
@@ -255,7 +258,7 @@ class SimpleQueue:
                 return
 
     def _take_waiting(self, take, deadline):
-        place = _Place()
+        place = Place()
         while True:
             if not self._park(self._getters, place, deadline,
                               self._tell_getters):
@@ -290,7 +293,7 @@ class SimpleQueue:
 
     def _wait_with(self, who, timeout=None):
         links = self._links_named(who)
-        place = _Place()
+        place = Place()
         tell = {'getters': self._tell_getters,
                 'putters': self._tell_putters}.get(who, lambda: None)
         if not self._park(links, place, deadline_after(timeout), tell):
@@ -354,7 +357,7 @@ class Queue(SimpleQueue):
         return call_timed(self._join, timeout, False)
 
     def _join(self, timeout):
-        place = _Place()
+        place = Place()
         told = self._park(self._joiners, place, deadline_after(timeout),
                           lambda: None)
         if told:
@@ -421,6 +424,8 @@ class Channel:
 
     __slots__ = ('_getters', '_putters', 'hub', '__weakref__')
 
+    __reduce_ex__ = refuse_pickling
+
     def __init__(self, maxsize=1):
         if maxsize != 1:
             raise ValueError('Channels have a maxsize of 1')
@@ -475,7 +480,7 @@ class Channel:
 
     def _timed_put(self, item, block, timeout):
         if timeout is not None:
-            float(timeout)
+            as_seconds(timeout)
         if self._give(item):
             if not in_hub():
                 _plain.pause()  # the getter runs first
@@ -503,7 +508,7 @@ class Channel:
 
     def _timed_get(self, block, timeout):
         if timeout is not None:
-            float(timeout)
+            as_seconds(timeout)
         while self._putters:
             item, putter = self._putters.popleft()
             if putter is None or putter._state == _plain._PARKED:
