@@ -80,10 +80,6 @@ class GreenFileDescriptorIO(FileIO):
     def mode(self):
         return self._open_mode
 
-    @property
-    def closed(self):
-        return self._closing or super().closed
-
     def __repr__(self):
         where = "closed" if self.closed else f"fileno={self.fileno()}"
         return (f"<{type(self).__name__} at 0x{id(self):x} "
@@ -91,18 +87,25 @@ class GreenFileDescriptorIO(FileIO):
 
     # Waiting
 
-    def _wait(self, event):
-        """Park the calling greenlet until the descriptor is ready."""
-        hub = get_hub()
-        if hub is not self._hub:
-            self._close_watchers()
-            self._hub = hub
-        name = "_read_watcher" if event == _READ else "_write_watcher"
-        watcher = getattr(self, name)
-        if watcher is None:
-            watcher = hub.loop.io(self.fileno(), event)
-            setattr(self, name, watcher)
-        hub.wait(watcher)
+    def _wait_readable(self):
+        """Park the calling greenlet until there is something to read."""
+        if self._hub is not get_hub():
+            self._change_hub()
+        if self._read_watcher is None:
+            self._read_watcher = self._hub.loop.io(self.fileno(), _READ)
+        self._read_watcher.wait(None)
+
+    def _wait_writable(self):
+        """Park the calling greenlet until there is room to write."""
+        if self._hub is not get_hub():
+            self._change_hub()
+        if self._write_watcher is None:
+            self._write_watcher = self._hub.loop.io(self.fileno(), _WRITE)
+        self._write_watcher.wait(None)
+
+    def _change_hub(self):
+        self._close_watchers()
+        self._hub = get_hub()
 
     def _take_watchers(self):
         watchers = [w for w in (self._read_watcher, self._write_watcher)
@@ -153,11 +156,9 @@ class GreenFileDescriptorIO(FileIO):
     def readinto(self, buffer):
         if self._disk:
             return self._disk_readinto(buffer)
-        while True:
-            count = super().readinto(buffer)
-            if count is not None:
-                return count
-            self._wait(_READ)
+        while (count := super().readinto(buffer)) is None:
+            self._wait_readable()
+        return count
 
     def read(self, size=-1):
         if size is None or size < 0:
@@ -165,31 +166,25 @@ class GreenFileDescriptorIO(FileIO):
         if self._disk:
             buffer = bytearray(min(size, _DISK_STEP))
             return bytes(buffer[:self._disk_readinto(buffer)])
-        while True:
-            data = super().read(size)
-            if data is not None:
-                return data
-            self._wait(_READ)
+        while (data := super().read(size)) is None:
+            self._wait_readable()
+        return data
 
     def readall(self):
         step = _DISK_STEP if self._disk else _PIPE_STEP
-        chunks = []
-        while True:
-            chunk = self.read(step)
-            if not chunk:
-                return b"".join(chunks)
-            chunks.append(chunk)
+        whole = io.BytesIO()
+        while chunk := self.read(step):
+            whole.write(chunk)
+        return whole.getvalue()
 
     def write(self, data):
-        while True:
-            count = super().write(data)
-            if count is not None:
-                return count
-            self._wait(_WRITE)
+        while (count := super().write(data)) is None:
+            self._wait_writable()
+        return count
 
     def close(self):
         """Close; greenlets waiting for this file get `cancel_wait_ex`."""
-        if self.closed:
+        if self._closing or self.closed:
             return
         self._closing = True
         watchers = self._take_watchers()
@@ -199,6 +194,11 @@ class GreenFileDescriptorIO(FileIO):
                 watchers, cancel_wait_ex, self._finish_close)
         else:
             self._finish_close()
+
+    def _dealloc_warn(self, source):
+        # A buffer may end before a close that waits for others to notice.
+        if not self._closing:
+            super()._dealloc_warn(source)
 
     def _finish_close(self):
         kept, self._keep_alive = self._keep_alive, None
