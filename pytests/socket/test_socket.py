@@ -9,6 +9,7 @@ import socket as stdlib_socket
 import threading
 import time
 import weakref
+from concurrent.futures import Future
 
 import gevent
 import pytest
@@ -25,6 +26,29 @@ def receive_all(sock, into):
         if not data:
             return
         into.append(data)
+
+
+def in_native_thread(function, *args):
+    """What *function* returns or raises in a thread of its own, whose hub ends
+    with it; other greenlets run meanwhile."""
+    result = Future()
+
+    def run():
+        try:
+            value = function(*args)
+        except Exception as ex:
+            gevent.get_hub().destroy()
+            result.set_exception(ex)
+        else:
+            gevent.get_hub().destroy()
+            result.set_result(value)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while not result.done():
+        gevent.sleep(0.001)
+    thread.join()
+    return result.result()
 
 
 def fill(sock):
@@ -553,9 +577,23 @@ class TestConcurrentUse:
             pair[1].send(b'ab')
             assert sorted(each.get() for each in readers) == [b'a', b'b']
 
-    def test_used_in_another_thread_where_it_need_not_wait(self, pair, hub):
+    def test_used_in_another_thread_where_it_need_not_wait(self, pair):
         pair[1].send(b'x')
-        assert hub.threadpool.apply(pair[0].recv, (1,)) == b'x'
+        assert in_native_thread(pair[0].recv, 1) == b'x'
+
+    def test_used_in_another_thread_where_it_waits(self, pair):
+        gevent.spawn(pair[1].send, b'x')
+        assert in_native_thread(pair[0].recv, 1) == b'x'
+        pair[0].settimeout(0.01)
+        with pytest.raises(socket.timeout):
+            in_native_thread(pair[0].recv, 1)
+
+    def test_closed_in_another_thread(self, pair, spawn_reader, errors):
+        reader = spawn_reader(pair[0])
+        in_native_thread(pair[0].close)
+        with pytest.raises(OSError) as it:
+            reader.get()
+        assert it.value.errno == errno.EBADF
 
 
 class TestMakefile:
@@ -840,18 +878,12 @@ class TestWaiting:
         assert gevent.wait(timeout=10)  # nothing else is left to wait for
 
     def test_a_native_thread_has_sockets_of_its_own(self):
-        result = []
-
         def thread():
             one, other = socket.socketpair()
             with one, other:
                 reader = gevent.spawn(one.recv, 1)
                 gevent.sleep(0)
                 other.send(b'x')
-                result.append(reader.get())
-            gevent.get_hub().destroy()
+                return reader.get()
 
-        native = threading.Thread(target=thread)
-        native.start()
-        native.join()
-        assert result == [b'x']
+        assert in_native_thread(thread) == b'x'

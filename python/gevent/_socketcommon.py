@@ -19,6 +19,7 @@ from gevent import _hub_primitives
 from gevent._hub_local import get_hub_noargs as get_hub
 from gevent._hub_primitives import wait_on_watcher as wait
 from gevent._hub_primitives import wait_read, wait_readwrite, wait_write
+from gevent.exceptions import InvalidThreadUseError
 from libgcore import _netio
 from libgcore._engine import implementation as _engine
 
@@ -220,8 +221,21 @@ def _wait_for(watcher, seconds, timeout_exc=None):
         raise cancel_wait_ex()
     if seconds == 0.0:
         raise _would_block()
-    if not watcher.wait(seconds):
+    try:
+        ready = watcher.wait(seconds)
+    except InvalidThreadUseError:
+        ready = _wait_in_this_thread(watcher, seconds)
+    if not ready:
         raise timeout('timed out') if timeout_exc is None else timeout_exc
+
+
+def _wait_in_this_thread(watcher, seconds):
+    # The socket was made in another one, by whose hub it is watched.
+    own = get_hub().loop.io(watcher.fd, watcher.events & (_READ | _WRITE))
+    try:
+        return own.wait(seconds)
+    finally:
+        own.close()
 
 
 class SocketMixin:
