@@ -128,6 +128,7 @@ PyObject *accel_loop_take(LoopObject *loop)
     if (!loop->queue.count)
         return NULL;
     PyObject *item = ring_pop(&loop->queue);
+    loop->taken++;
     if (Py_TYPE(item) == accel_wait_type)
         ((WaitObject *)item)->listed = false;
     if (++loop->counter >= SLICE) {
