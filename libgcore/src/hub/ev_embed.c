@@ -24,6 +24,7 @@
 #endif
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
@@ -34,6 +35,7 @@
 #include <unistd.h>
 
 #include "hub/hub.h"
+#include "util/own_fd.h"
 
 static int poller_epoll_create(int flags);
 static int poller_epoll_ctl(struct ev_loop *loop, int epfd, int op, int fd,
@@ -368,6 +370,17 @@ static int poller_select(struct ev_loop *loop, int count, fd_set *readable,
     return 0;
 }
 
+/* Whether somebody has closed the epoll. */
+static bool is_lost(int epfd)
+{
+    int saved = errno;
+    bool lost =
+        fcntl(epfd, F_GETFD) < 0 || gcore__fd_foreign(epfd, GCORE__EPOLL);
+
+    errno = saved;
+    return lost;
+}
+
 static int poller_epoll_ctl(struct ev_loop *loop, int epfd, int op, int fd,
                             struct epoll_event *event)
 {
@@ -375,7 +388,11 @@ static int poller_epoll_ctl(struct ev_loop *loop, int epfd, int op, int fd,
     int result = epoll_ctl(epfd, op, fd, event);
 
     poller_of(loop)->changes++;
-    if (result < 0 && io)
+    if (result == 0)
+        return 0;
+    if ((errno == EBADF || errno == EINVAL) && is_lost(epfd))
+        return 0; /* the wait will find out, and all is told anew */
+    if (io)
         ((gcore__fd *)io->data)->error = -errno;
     return result;
 }
@@ -406,13 +423,13 @@ static void collect(struct ev_loop *loop)
 
 /* Registrations have gone wrong (libev saw an event of a file that is closed
  * here but open elsewhere): a new epoll takes the place of the old. */
-static void renew(gcore__poller *poller)
+static void renew_loop(gcore__poller *poller)
 {
     making = poller;
     loop_fork(poller->loop);
     making = NULL;
-    if (poller->doomed >= 0)
-        close(poller->doomed);
+    if (poller->doomed != poller->loop->backend_fd) /* closed, and reused */
+        gcore__fd_close(poller->doomed, GCORE__EPOLL);
     poller->doomed = -1;
     poller->spare = -1;
     if (poller->outer >= 0 && poller->loop->backend_fd >= 0) {
@@ -431,7 +448,7 @@ int gcore__poller_wait(gcore__poller *poller, int64_t timeout)
     poller->timeout = timeout;
     poller->error = 0;
     if (loop->postfork)
-        renew(poller);
+        renew_loop(poller);
     ev_run(loop, EVRUN_NOWAIT);
     return poller->error;
 }
@@ -455,9 +472,10 @@ static int poller_epoll_create(int flags)
 /* What libev closes while its loop is made anew is its epoll. */
 static int poller_close_fd(int fd)
 {
-    if (!making)
-        return close(fd);
-    making->doomed = fd;
+    if (making)
+        making->doomed = fd;
+    else
+        gcore__fd_close(fd, GCORE__EPOLL);
     return 0;
 }
 
@@ -523,8 +541,7 @@ int gcore__poller_open(gcore__poller *poller, gcore_hub *hub,
 
 void gcore__poller_close(gcore__poller *poller)
 {
-    if (poller->outer >= 0)
-        close(poller->outer);
+    gcore__fd_close(poller->outer, GCORE__EPOLL);
     poller->outer = -1;
     if (poller->loop)
         ev_loop_destroy(poller->loop);
@@ -605,17 +622,17 @@ int gcore__poller_fd(gcore__poller *poller)
 static int renew_outer(gcore__poller *poller)
 {
     int fd = epoll_create1(EPOLL_CLOEXEC);
-    int error = 0;
 
     if (fd < 0)
         return -errno;
-    if (dup3(fd, poller->outer, O_CLOEXEC) < 0)
-        error = -errno;
-    close(fd);
-    return error;
+    fd = gcore__fd_replace(poller->outer, fd, GCORE__EPOLL);
+    if (fd < 0)
+        return fd;
+    poller->outer = fd;
+    return 0;
 }
 
-int gcore__poller_after_fork(gcore__poller *poller)
+int gcore__poller_renew(gcore__poller *poller)
 {
     int error;
 
@@ -634,6 +651,6 @@ int gcore__poller_after_fork(gcore__poller *poller)
         }
     }
     poller->loop->postfork = 1;
-    renew(poller);
+    renew_loop(poller);
     return 0;
 }

@@ -102,7 +102,10 @@ void gcore__fd_event(gcore_hub *hub, gcore__fd *fd, unsigned events)
     gcore__link *link = fd->waiting.next;
 
     if (fd->own) {
-        fd->own(hub, fd);
+        if (events)
+            fd->own(hub, fd);
+        else
+            hub->broken = true;
         return;
     }
     if (!events) {
@@ -119,6 +122,12 @@ void gcore__fd_event(gcore_hub *hub, gcore__fd *fd, unsigned events)
     }
     if (events & ~waited_for)
         gcore__poller_arm(&hub->poller, fd, fd->armed & waited_for, false);
+}
+
+void gcore__fd_disown(gcore_hub *hub, gcore__fd *fd)
+{
+    fd->own = NULL;
+    gcore__poller_arm(&hub->poller, fd, 0, false);
 }
 
 void gcore__fd_forget(gcore_hub *hub, gcore__fd *fd)

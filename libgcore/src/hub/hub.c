@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "hub/watch.h"
+#include "util/own_fd.h"
 
 #define DEFAULT_POST_LIMIT 65536
 
@@ -134,18 +135,11 @@ static void init_lists(gcore_hub *hub)
 static int open_wake(gcore_hub *hub)
 {
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    gcore__fd *wake;
-    int error;
 
     if (fd < 0)
         return -errno;
     atomic_store(&hub->wakefd, fd);
-    error = gcore__fd_get(hub, fd, &wake);
-    if (error < 0)
-        return error;
-    wake->own = gcore__inbox_woken;
-    gcore__fd_want(hub, wake, GCORE_READ);
-    return 0;
+    return gcore__wake_open(hub, fd);
 }
 
 static void close_kernel_objects(gcore_hub *hub)
@@ -162,11 +156,8 @@ static void close_kernel_objects(gcore_hub *hub)
 
 static void free_hub(gcore_hub *hub)
 {
-    int wakefd = atomic_load(&hub->wakefd);
-
     gcore__thread_part(hub);
-    if (wakefd >= 0)
-        close(wakefd);
+    gcore__fd_close(atomic_load(&hub->wakefd), GCORE__EVENTFD);
     pthread_mutex_destroy(&hub->thread_lock);
     gcore__free(hub);
 }

@@ -104,6 +104,9 @@ void gcore__fd_want(gcore_hub *hub, gcore__fd *fd, unsigned events);
 /* It is to be closed. */
 void gcore__fd_forget(gcore_hub *hub, gcore__fd *fd);
 
+/* It is no longer one of the hub's own. */
+void gcore__fd_disown(gcore_hub *hub, gcore__fd *fd);
+
 /* Owners have references, and the last to go closes the hub. What only needs
  * its memory (watches, promises, its thread) holds it, and the last of these
  * frees it. */
@@ -120,6 +123,8 @@ struct gcore_hub {
     atomic_bool signalled; /* one is on its way */
     bool embedded;         /* another loop waits: always asleep */
     atomic_int wakefd;
+    gcore__fd *wake;
+    bool broken; /* the library's own descriptors have been closed */
 
     gcore__poller poller;
     gcore__fd **fds; /* by number; NULL where there is no record */
@@ -227,13 +232,19 @@ void gcore__thread_part(gcore_hub *hub);
 /* In a forked child that the thread is not in. */
 void gcore__thread_forget(gcore_hub *hub);
 
-/* fork.c: in a forked child the parent's other threads do not run or drive
+/* fork.c: the wake-up descriptor is `fd` from now on. */
+int gcore__wake_open(gcore_hub *hub, int fd);
+
+/* New kernel objects all round; nothing has changed on error. */
+int gcore__hub_renew(gcore_hub *hub);
+
+/* In a forked child the parent's other threads do not run or drive
  * the hub. Does nothing elsewhere. */
 void gcore__forget_threads(gcore_hub *hub);
 
 /* stat.c, signal.c */
 void gcore__stat_close(gcore_hub *hub);
-void gcore__stat_after_fork(gcore_hub *hub);
+void gcore__stat_renew(gcore_hub *hub);
 void gcore__signal_after_fork(void);
 
 #endif

@@ -104,10 +104,13 @@ void gcore__inbox_close(gcore_hub *hub)
 void gcore__inbox_woken(gcore_hub *hub, gcore__fd *fd)
 {
     uint64_t count;
+    ssize_t length;
 
-    while (read(fd->number, &count, sizeof count) < 0 &&
-           errno == EINTR)
-        ;
+    do
+        length = read(fd->number, &count, sizeof count);
+    while (length < 0 && errno == EINTR);
+    if (length != sizeof count && !(length < 0 && errno == EAGAIN))
+        hub->broken = true; /* somebody else's by now */
     atomic_store(&hub->signalled, false);
     gcore__inbox_take(hub);
 }

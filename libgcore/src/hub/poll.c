@@ -119,6 +119,9 @@ static int turn(gcore_hub *hub, int64_t deadline)
     error = wait(hub, timeout);
     hub->now = gcore_clock();
     count_turn(hub, before ? before : hub->now);
+    /* An epoll that is not there, or is something else. */
+    if (error == -EBADF || error == -EINVAL || hub->broken)
+        error = gcore__hub_renew(hub);
     gcore__inbox_take(hub);
     gcore__timer_expire(hub);
     if (hub->idle_count)

@@ -70,7 +70,9 @@ int gcore__poller_fd(gcore__poller *poller);
 
 /* Whether the kernel is yet to hear of changes, which the next wait tells. */
 bool gcore__poller_changed(gcore__poller *poller);
-int gcore__poller_after_fork(gcore__poller *poller);
+
+/* A new epoll, and all descriptors told to it. */
+int gcore__poller_renew(gcore__poller *poller);
 
 /* The hub's part, in fd.c: `events` are ready; 0 means that libev has given
  * up on the descriptor for fd->error. */

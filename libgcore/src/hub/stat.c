@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "hub/watch.h"
+#include "util/own_fd.h"
 
 #define SECOND INT64_C(1000000000)
 #define DEFAULT_INTERVAL (SECOND * 5 + SECOND / 134)
@@ -131,6 +132,8 @@ static void read_notices(gcore_hub *hub, gcore__fd *fd)
     _Alignas(struct inotify_event) char buffer[4096];
     ssize_t length = read(fd->number, buffer, sizeof buffer);
 
+    if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR))
+        hub->broken = true; /* somebody else's by now */
     for (ssize_t at = 0; at < length;) {
         struct inotify_event *event = (void *)(buffer + at);
 
@@ -161,14 +164,13 @@ void gcore__stat_close(gcore_hub *hub)
 {
     if (hub->inotify < 0)
         return;
-    hub->fds[hub->inotify]->own = NULL;
-    gcore__fd_forget(hub, hub->fds[hub->inotify]);
-    close(hub->inotify);
+    gcore__fd_disown(hub, hub->fds[hub->inotify]);
+    gcore__fd_close(hub->inotify, GCORE__INOTIFY);
     hub->inotify = -1;
 }
 
-/* The parent goes on reading the old one. */
-void gcore__stat_after_fork(gcore_hub *hub)
+/* The old one is the parent's, or closed. */
+void gcore__stat_renew(gcore_hub *hub)
 {
     if (hub->inotify < 0)
         return;

@@ -43,13 +43,6 @@ void *gcore__alloc(size_t bytes)
     return memset(block, 0, bytes);
 }
 
-void *gcore__alloc_array(size_t count, size_t bytes)
-{
-    if (bytes != 0 && count > SIZE_MAX / bytes)
-        return NULL;
-    return gcore__alloc(count * bytes);
-}
-
 void *gcore__resize(void *block, size_t bytes)
 {
     void *moved = allocate(block, bytes);

@@ -11,9 +11,6 @@
 /* A zeroed block, or NULL. */
 void *gcore__alloc(size_t bytes);
 
-/* A zeroed array, or NULL, also where count * bytes does not fit size_t. */
-void *gcore__alloc_array(size_t count, size_t bytes);
-
 /* As realloc; bytes > 0; what is added is not zeroed. */
 void *gcore__resize(void *block, size_t bytes);
 
