@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -156,6 +157,34 @@ static void killed_by_a_signal_with(unsigned flags)
     hub_end(hub);
 }
 IN_BOTH_WAYS(killed_by_a_signal)
+
+/* With or without a core: as waitpid would tell it. */
+static void aborted_with(unsigned flags)
+{
+    gcore_hub *hub = child_hub(flags);
+    gcore_completion out;
+    gcore_watch *watch;
+    struct rlimit none = {0, 0};
+    siginfo_t info;
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        setrlimit(RLIMIT_CORE, &none);
+        abort();
+    }
+    while (waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) < 0)
+        assert_int_equal(errno, EINTR);
+    watch = child_watch(hub, child, NULL);
+    poll_for(hub, &out, 1);
+    assert_true(WIFSIGNALED((int)out.result));
+    assert_int_equal(WTERMSIG((int)out.result), SIGABRT);
+    assert_int_equal(!!WCOREDUMP((int)out.result),
+                     info.si_code == CLD_DUMPED);
+    gcore_watch_unref(watch);
+    hub_end(hub);
+}
+IN_BOTH_WAYS(aborted)
 
 static void several_watches_of_one_child_with(unsigned flags)
 {
@@ -370,6 +399,7 @@ int main(void)
         TEST(exits_after_the_start),
         TEST(exited_before_the_start),
         TEST(killed_by_a_signal),
+        TEST(aborted),
         TEST(several_watches_of_one_child),
         TEST(reaped_by_someone_else),
         TEST(other_children_are_left_alone),

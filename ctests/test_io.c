@@ -448,6 +448,48 @@ static void stop_withdraws_what_was_harvested_on(gcore_hub *hub)
 }
 ON_EACH_BACKEND(stop_withdraws_what_was_harvested)
 
+static void write_to(void *arg, int64_t result)
+{
+    if (result == 0)
+        make_ready(arg);
+}
+
+/* A run cannot hand over completions: what becomes ready meanwhile is added
+ * to the one that waits, and its deadline leaves it alone. */
+static void one_undelivered_completion_on(gcore_hub *hub)
+{
+    gcore_completion out[2];
+    gcore_watch *io, *first, *last;
+    told end = {0};
+    int ends[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0,
+                                ends),
+                     0);
+    assert_ok(gcore_io_new(hub, ends[0], GCORE_READ | GCORE_WRITE, &io));
+    assert_ok(gcore_timer_new(hub, &first));
+    assert_ok(gcore_timer_new(hub, &last));
+    assert_ok(gcore_watch_set_keepalive(io, 0));
+    assert_ok(gcore_watch_start(io, 0, after(MS), GCORE_COMPLETE, io));
+    assert_ok(gcore_watch_start(first, GCORE_ONCE, after(2 * MS), write_to,
+                                ends));
+    assert_ok(
+        gcore_watch_start(last, GCORE_ONCE, after(4 * MS), tell, &end));
+    assert_ok(gcore_hub_run(hub));
+    assert_int_equal(end.count, 1);
+    assert_int_equal(gcore_watch_pending(io), 1);
+    assert_int_equal(gcore_hub_poll(hub, out, 2, after(PATIENCE)), 1);
+    assert_ptr_equal(out[0].arg, io);
+    assert_int_equal(out[0].result, GCORE_READ | GCORE_WRITE);
+    assert_ok(gcore_watch_stop(io));
+    gcore_watch_unref(io);
+    gcore_watch_unref(first);
+    gcore_watch_unref(last);
+    gcore_hub_forget_fd(hub, ends[0], -EBADF);
+    close_pipe(ends);
+}
+ON_EACH_BACKEND(one_undelivered_completion)
+
 /* An interrupted wait, a stop and a start again, as a blocking receive does:
  * the kernel need not hear of it. */
 static void no_epoll_ctl_on_the_steady_path(void **state)
@@ -645,6 +687,7 @@ int main(void)
         TEST(closed_behind_our_back),
         TEST(set_changes_what_is_watched),
         TEST(stop_withdraws_what_was_harvested),
+        TEST(one_undelivered_completion),
         TEST(no_epoll_ctl_on_the_steady_path),
         TEST(unwanted_readiness_does_not_spin),
         TEST(regular_file),

@@ -286,6 +286,30 @@ static void idle_threads_end(void **state)
     hub_end(hub);
 }
 
+static void threads_may_stay_for_ever(void **state)
+{
+    gcore_pool_options options = {
+        .size = sizeof options, .threads = 1, .idle = GCORE_FOREVER};
+    gcore_hub *hub = hub_new();
+    gcore_pool *pool;
+    gcore_completion out;
+    int value = 2;
+
+    (void)state;
+    assert_ok(gcore_pool_new(&options, &pool));
+    for (int i = 0; i < 3; i++) {
+        submit(pool, hub, answer, &value, &value);
+        poll_for(hub, &out, 1);
+        while (pool_stats(pool).idle < 1)
+            sched_yield();
+    }
+    assert_int_equal(pool_stats(pool).threads_started, 1);
+    assert_ok(gcore_pool_close(pool));
+    assert_ok(gcore_pool_join(pool, GCORE_FOREVER));
+    gcore_pool_unref(pool);
+    hub_end(hub);
+}
+
 static void each_pool_has_its_own_queue(void **state)
 {
     gcore_hub *hub = hub_new();
@@ -330,6 +354,30 @@ static void a_full_queue_refuses(void **state)
     poll_for(hub, out, 3);
     assert_int_equal(pool_stats(pool).submitted, 3);
     assert_error(gcore_hub_poll(hub, out, 1, GCORE_FOREVER), -GCORE_EIDLE);
+    pool_end(pool);
+    hub_end(hub);
+}
+
+static void no_thread_can_be_started(void **state)
+{
+    gcore_pool_options options = {
+        .size = sizeof options, .stack = SIZE_MAX / 4};
+    gcore_hub *hub = hub_new();
+    gcore_pool *pool;
+    gcore_job *job = NULL;
+    gcore_completion out;
+
+    (void)state;
+    assert_ok(gcore_pool_new(&options, &pool));
+    for (int i = 0; i < 3; i++)
+        assert_error(gcore_pool_submit(pool, hub, answer, &out,
+                                       i ? after(PATIENCE) : GCORE_FOREVER,
+                                       GCORE_COMPLETE, &out, &job),
+                     -EAGAIN);
+    assert_null(job);
+    assert_int_equal(pool_stats(pool).submitted, 0);
+    assert_int_equal(pool_stats(pool).threads, 0);
+    assert_error(gcore_hub_poll(hub, &out, 1, GCORE_FOREVER), -GCORE_EIDLE);
     pool_end(pool);
     hub_end(hub);
 }
@@ -435,6 +483,7 @@ static void closing_the_pool_cancels_what_waits(void **state)
     gcore_pool *pool = pool_new(1);
     gcore_completion out[5];
     struct gate gate = GATE;
+    gcore_job *job = NULL;
     int marks[4];
 
     (void)state;
@@ -445,6 +494,10 @@ static void closing_the_pool_cancels_what_waits(void **state)
     assert_ok(gcore_pool_close(pool));
     assert_ok(gcore_pool_close(pool));
     assert_error(gcore_pool_join(pool, after(MS)), -ETIMEDOUT);
+    assert_error(gcore_pool_submit(pool, hub, answer, marks, after(PATIENCE),
+                                   GCORE_COMPLETE, NULL, &job),
+                 -ESHUTDOWN);
+    assert_null(job);
     assert_error(gcore_pool_submit(pool, hub, answer, marks, GCORE_FOREVER,
                                    GCORE_COMPLETE, NULL, NULL),
                  -ESHUTDOWN);
@@ -800,8 +853,10 @@ int main(void)
         TEST(threads_start_on_demand_up_to_the_limit),
         TEST(an_idle_thread_is_used_again),
         TEST(idle_threads_end),
+        TEST(threads_may_stay_for_ever),
         TEST(each_pool_has_its_own_queue),
         TEST(a_full_queue_refuses),
+        TEST(no_thread_can_be_started),
         TEST(queued_jobs_can_be_cancelled),
         TEST(not_started_by_its_deadline),
         TEST(late_jobs_do_not_run),

@@ -242,6 +242,48 @@ static void its_own_functions_may_stop_and_close_it(void **state)
     gcore_hub_unref(hub);
 }
 
+static void start_within(void *arg, int64_t result)
+{
+    (void)result;
+    assert_error(gcore_hub_start(arg), -EBUSY);
+}
+
+static void not_while_another_drives_it(void **state)
+{
+    gcore_hub *hub = hub_new();
+
+    (void)state;
+    assert_ok(gcore_hub_post(hub, start_within, hub));
+    assert_ok(gcore_hub_run(hub));
+    hub_end(hub);
+}
+
+struct last {
+    gcore_hub *hub;
+    atomic_int dropped;
+};
+
+static void drop_last(void *arg, int64_t result)
+{
+    struct last *last = arg;
+
+    (void)result;
+    gcore_hub_unref(last->hub);
+    atomic_store(&last->dropped, 1);
+}
+
+/* Then the thread ends by itself, and frees the hub. */
+static void its_own_function_drops_the_last_reference(void **state)
+{
+    struct last last = {.hub = hub_new()};
+
+    (void)state;
+    assert_ok(gcore_hub_start(last.hub));
+    assert_ok(gcore_hub_post(last.hub, drop_last, &last));
+    while (!atomic_load(&last.dropped))
+        sched_yield();
+}
+
 struct timed {
     gcore_hub *hub;
     gcore_watch *timer;
@@ -341,6 +383,8 @@ int main(void)
         TEST(calls_to_a_closed_hub),
         TEST(closing_refuses_waiting_calls),
         TEST(its_own_functions_may_stop_and_close_it),
+        TEST(not_while_another_drives_it),
+        TEST(its_own_function_drops_the_last_reference),
         TEST(watches_run_in_it),
         TEST(it_takes_no_signals),
         TEST(dropping_the_last_reference_ends_it),

@@ -73,6 +73,49 @@ static void idle_yields_to_its_own_priority_and_above(void **state)
     hub_end(hub);
 }
 
+static void the_priority_of_a_started_watch_can_change(void **state)
+{
+    gcore_hub *hub = hub_new();
+    gcore_completion out[2];
+    gcore_watch *idle;
+    int mark;
+
+    (void)state;
+    assert_ok(gcore_idle_new(hub, &idle));
+    started(idle);
+    assert_ok(gcore_watch_set_priority(idle, 2));
+    assert_ok(gcore_hub_post(hub, GCORE_COMPLETE, &mark));
+    assert_int_equal(gcore_hub_poll(hub, out, 1, GCORE_FOREVER), 1);
+    assert_ptr_equal(out[0].arg, idle);
+    assert_int_equal(gcore_hub_poll(hub, out, 1, GCORE_FOREVER), 1);
+    assert_ptr_equal(out[0].arg, &mark);
+    end_watch(idle);
+    hub_end(hub);
+}
+
+static void not_while_a_completion_is_ready(void **state)
+{
+    gcore_hub *hub = hub_new();
+    gcore_completion out;
+    gcore_watch *first, *second;
+
+    (void)state;
+    assert_ok(gcore_prepare_new(hub, &first));
+    assert_ok(gcore_prepare_new(hub, &second));
+    started(first);
+    started(second);
+    assert_int_equal(gcore_hub_poll(hub, &out, 1, GCORE_FOREVER), 1);
+    assert_ptr_equal(out.arg, first);
+    assert_int_equal(gcore_watch_pending(second), 1);
+    assert_error(gcore_watch_set_priority(second, 1), -EALREADY);
+    assert_int_equal(gcore_hub_poll(hub, &out, 1, GCORE_FOREVER), 1);
+    assert_ptr_equal(out.arg, second);
+    assert_ok(gcore_watch_set_priority(second, 1));
+    end_watch(first);
+    end_watch(second);
+    hub_end(hub);
+}
+
 static void prepare_before_and_check_after_the_wait(void **state)
 {
     gcore_hub *hub = hub_new();
@@ -392,6 +435,57 @@ static void stat_on_several_hubs_and_watches(void **state)
     hub_end(hubs[1]);
 }
 
+static void stat_of_a_relative_path_looks_again_and_again(void **state)
+{
+    gcore_hub *hub = hub_new();
+    gcore_watch *watch;
+    gcore_completion out;
+    char before[256];
+
+    (void)state;
+    folder_make();
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(folder), 0);
+    assert_ok(gcore_stat_new(hub, "file", 100 * MS, &watch));
+    started(watch);
+    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(250 * MS)), 0);
+    write_file("x");
+    poll_until(hub, last(watch).length == 1);
+    end_watch(watch);
+    assert_int_equal(chdir(before), 0);
+    folder_remove();
+    hub_end(hub);
+}
+
+struct seen {
+    gcore_hub *hub;
+    gcore_watch *watch;
+};
+
+static void stat_in_child(void *arg)
+{
+    struct seen *seen = arg;
+
+    write_file("child");
+    poll_until(seen->hub, last(seen->watch).length == 5);
+}
+
+static void stat_after_a_fork(void **state)
+{
+    struct seen seen = {.hub = hub_new()};
+
+    (void)state;
+    folder_make();
+    assert_ok(gcore_stat_new(seen.hub, in_folder("file"), 100 * MS,
+                             &seen.watch));
+    started(seen.watch);
+    in_child(stat_in_child, &seen);
+    poll_until(seen.hub, last(seen.watch).length == 5);
+    end_watch(seen.watch);
+    folder_remove();
+    hub_end(seen.hub);
+}
+
 /* deadlines of any kind */
 
 static void each_kind_gives_up_at_its_deadline(void **state)
@@ -421,6 +515,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(idle_comes_when_nothing_else_does),
         TEST(idle_yields_to_its_own_priority_and_above),
+        TEST(the_priority_of_a_started_watch_can_change),
+        TEST(not_while_a_completion_is_ready),
         TEST(prepare_before_and_check_after_the_wait),
         TEST(prepare_can_make_something_ready),
         TEST(async_is_told_once_however_often_sent),
@@ -429,6 +525,8 @@ int main(void)
         TEST(stat_arguments),
         TEST(stat_sees_a_file_come_change_and_go),
         TEST(stat_on_several_hubs_and_watches),
+        TEST(stat_of_a_relative_path_looks_again_and_again),
+        TEST(stat_after_a_fork),
         TEST(each_kind_gives_up_at_its_deadline),
     };
 
