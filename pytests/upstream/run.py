@@ -191,6 +191,10 @@ def copy_test_packages(python, build):
         for package in ("testing", "tests"):
             shutil.copytree(Path(home) / package, unfinished / package,
                             ignore=shutil.ignore_patterns("__pycache__"))
+        # The tests of examples look for them beside a setup.py; upstream's
+        # own are not in its release, so ours serve, on both sides.
+        (unfinished / "setup.py").touch()
+        (unfinished / "examples").symlink_to(ROOT / "python" / "examples")
         unfinished.rename(target)
     return target
 
