@@ -21,16 +21,16 @@ typedef struct robbery {
     bool reuse;        /* the numbers are somebody else's then */
 } robbery;
 
-typedef struct scene {
+typedef struct stage {
     gcore_hub *hub;
     gcore_watch *io;
     gcore_watch *stat;
     char path[64];
     dev_t device;
     ino_t inode;
-} scene;
+} stage;
 
-static void set_up(scene *scene, const char *backend)
+static void set_up(stage *scene, const char *backend)
 {
     int ends[2];
 
@@ -50,7 +50,7 @@ static void set_up(scene *scene, const char *backend)
                                   GCORE_COMPLETE, scene->stat) == 0);
 }
 
-static void rob(scene *scene, bool reuse)
+static void rob(stage *scene, bool reuse)
 {
     struct stat st;
     int lost = 0;
@@ -71,7 +71,7 @@ static void *wake(void *arg)
 }
 
 /* Woken, told of a descriptor, told of a file: all go on. */
-static void check(scene *scene)
+static void check(stage *scene)
 {
     gcore_completion out;
     int ends[2] = {HIGH, HIGH + 1};
@@ -101,7 +101,7 @@ static void robbed(void *arg)
     const robbery *how = arg;
     gcore_completion out;
     struct stat st;
-    scene scene;
+    stage scene;
     int strangers = 0;
 
     set_up(&scene, how->backend);
