@@ -106,7 +106,7 @@ print("%d.%d" % sys.version_info[:2],
 # interpreter_files VERSION: print each such interpreter, pyenv's first. A
 # shim of pyenv's is none: it may stand for nothing.
 interpreter_files() {
-    local pyenv=${PYENV_ROOT:-$HOME/.pyenv} status=1 file
+    local pyenv=${PYENV_ROOT:-${HOME:-}/.pyenv} status=1 file
     while read -r file; do
         [ -x "$file" ] || continue
         echo "$file"
