@@ -1,4 +1,5 @@
 """Child processes: how they start, end, and talk."""
+import errno
 import os
 import pickle
 import signal
@@ -319,6 +320,15 @@ def test_a_start_that_fails_leaves_nothing_open():
     for kind in (Failing, Popen):
         with pytest.raises((ZeroDivisionError, FileNotFoundError)):
             kind(["/does/not/exist"], stdin=PIPE, stdout=PIPE, stderr=PIPE)
+
+
+def test_no_descriptor_left_to_watch_a_child(monkeypatch):
+    def fail(*_args):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("gevent.os.fork_and_watch", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        Popen(["sleep", "600"], stdin=PIPE, stdout=PIPE)
 
 
 @pytest.mark.parametrize("preexec_fn", [None, int])

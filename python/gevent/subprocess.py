@@ -91,6 +91,7 @@ _set_inheritable = os.set_inheritable
 os_close = get_original("os", "close")
 fork = get_original("os", "fork")
 waitpid = get_original("os", "waitpid")
+kill = os.kill
 
 # What close_fds means unless it is given.
 _PLATFORM_DEFAULT_CLOSE_FDS = object()
@@ -334,7 +335,12 @@ class Popen(__subprocess__.Popen):
             self._reap()
             told = _told_by_c if preexec_fn is None else _told_by_python
             raise told(failure, cwd, executable)
-        self._watch()
+        try:
+            self._watch()
+        except OSError:  # no descriptor left, say
+            kill(self.pid, signal.SIGKILL)
+            self._reap()
+            raise
 
     def _reap(self):
         """Wait for a child that is about to exit."""
