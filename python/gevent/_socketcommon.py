@@ -68,9 +68,10 @@ __imports__ = [name for name in __socket__.__all__
 
 # Either answers None for "would block", which spares an exception.
 _netio = _engine if hasattr(_engine, 'sock_recv') else _netio
-_recv = _netio.sock_recv
 _recv_into = _netio.sock_recv_into
 _send = _netio.sock_send
+_recv_waiting = _netio.sock_recv_waiting
+_send_waiting = _netio.sock_send_waiting
 
 #: Stands for "the socket's own timeout".
 timeout_default = object()
@@ -488,7 +489,8 @@ class SocketMixin:
 
         Receive up to *bufsize* bytes; none of them at the end of the stream.
         """
-        while (data := _recv(self._sock, bufsize, flags)) is None:
+        while (data := _recv_waiting(self._sock, bufsize, flags, self._reader,
+                                     self.timeout)) is None:
             _wait_for(self._reader or self._read_event, self.timeout)
         return data
 
@@ -516,7 +518,8 @@ class SocketMixin:
         """
         if timeout is timeout_default:
             timeout = self.timeout
-        while (sent := _send(self._sock, data, flags)) is None:
+        while (sent := _send_waiting(self._sock, data, flags, self._writer,
+                                     timeout)) is None:
             _wait_for(self._writer or self._write_event, timeout)
         return sent
 

@@ -5,7 +5,8 @@ same answers. A transfer that fails otherwise raises ``OSError``.
 """
 import os
 
-__all__ = ['sock_recv', 'sock_recv_into', 'sock_send', 'fd_read', 'fd_write']
+__all__ = ['sock_recv', 'sock_recv_into', 'sock_recv_waiting', 'sock_send',
+           'sock_send_waiting', 'fd_read', 'fd_write']
 
 
 def sock_recv(sock, size: int, flags: int = 0) -> 'bytes | None':
@@ -34,6 +35,18 @@ def sock_send(sock, data, flags: int = 0) -> 'int | None':
         return sock.send(data, flags)
     except BlockingIOError:
         return None
+
+
+def sock_recv_waiting(sock, size: int, flags: int, _watcher,
+                      _timeout) -> 'bytes | None':
+    """Receive; ``None`` where the caller must wait: here, always."""
+    return sock_recv(sock, size, flags)
+
+
+def sock_send_waiting(sock, data, flags: int, _watcher,
+                      _timeout) -> 'int | None':
+    """Send; ``None`` where the caller must wait: here, always."""
+    return sock_send(sock, data, flags)
 
 
 def fd_read(fd: int, size: int) -> 'bytes | None':

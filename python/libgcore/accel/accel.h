@@ -120,6 +120,13 @@ static inline bool accel_wait_woken(const WaitObject *wait)
     return wait->woken;
 }
 
+/* Whether a watcher is open and of the calling thread's loop. */
+bool accel_watcher_is_ours(PyObject *watcher);
+
+/* Park the calling greenlet on such a watcher: 1 when its event happened, 0
+ * when `timeout` (seconds or Py_None) ran out, -1 with an exception. */
+int accel_watcher_wait(PyObject *watcher, PyObject *timeout);
+
 /* Put `value`, whose reference is taken over, into a slot; the old one goes
  * last, as its destructor may look at the slot. */
 static inline void accel_replace(PyObject **slot, PyObject *value)

@@ -341,6 +341,64 @@ static PyObject *sock_send(PyObject *module, PyObject *const *args,
     return give(&t, args[1]);
 }
 
+/* Wait within a socket's timeout until a transfer may go on.  1: try again,
+ * 0: the caller must see to it in Python, -1: exception. */
+static int wait_to_go_on(PyObject *watcher, PyObject *timeout)
+{
+    if (timeout != Py_None) {
+        double seconds = PyFloat_AsDouble(timeout);
+
+        if (seconds == -1.0 && PyErr_Occurred())
+            return -1;
+        if (seconds == 0.0)
+            return 0;
+    }
+    if (!accel_watcher_is_ours(watcher))
+        return 0;
+    switch (accel_watcher_wait(watcher, timeout)) {
+    case 1:
+        return 1;
+    case 0:
+        PyErr_SetString(PyExc_TimeoutError, "timed out");
+    }
+    return -1;
+}
+
+/* (sock, what, flags, watcher, timeout): `transfer` until it gets through. */
+static PyObject *when_possible(PyObject *module, PyObject *const *args,
+                               Py_ssize_t nargs, const char *who,
+                               PyObject *(*transfer_of)(PyObject *,
+                                                        PyObject *const *,
+                                                        Py_ssize_t))
+{
+    PyObject *result;
+    int again = 1;
+
+    if (check_count(who, nargs, 5, 5) != 0)
+        return NULL;
+    do {
+        result = transfer_of(module, args, 3);
+        if (result != Py_None)
+            return result;
+        again = wait_to_go_on(args[3], args[4]);
+        if (again != 0)
+            Py_DECREF(result);
+    } while (again > 0);
+    return again < 0 ? NULL : result;
+}
+
+static PyObject *sock_recv_waiting(PyObject *module, PyObject *const *args,
+                                   Py_ssize_t nargs)
+{
+    return when_possible(module, args, nargs, "recv", sock_recv);
+}
+
+static PyObject *sock_send_waiting(PyObject *module, PyObject *const *args,
+                                   Py_ssize_t nargs)
+{
+    return when_possible(module, args, nargs, "send", sock_send);
+}
+
 static PyObject *fd_read(PyObject *module, PyObject *const *args,
                          Py_ssize_t nargs)
 {
@@ -373,6 +431,13 @@ static PyMethodDef methods[] = {
     METHOD(sock_recv_into,
            "sock_recv_into(sock, buffer, size=0, flags=0) -> count or None"),
     METHOD(sock_send, "sock_send(sock, data, flags=0) -> count or None"),
+    METHOD(sock_recv_waiting,
+           "sock_recv_waiting(sock, size, flags, watcher, timeout) -> bytes\n\n"
+           "None where waiting is not for this function: no timeout to wait "
+           "for, or a\nwatcher that is not of this thread."),
+    METHOD(sock_send_waiting,
+           "sock_send_waiting(sock, data, flags, watcher, timeout) -> count\n\n"
+           "None as with sock_recv_waiting()."),
     METHOD(fd_read, "fd_read(fd, size) -> bytes or None"),
     METHOD(fd_write, "fd_write(fd, data) -> count or None"),
     {NULL, NULL, 0, NULL},

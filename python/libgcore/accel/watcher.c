@@ -639,37 +639,59 @@ static int wait_parked(WatcherObject *self, int64_t deadline)
     return result;
 }
 
-static PyObject *watcher_wait(PyObject *object, PyObject *args,
-                              PyObject *kwargs)
+/* 1: it happened, 0: the timeout ran out, -1: exception. */
+static int wait_within(WatcherObject *self, PyObject *timeout)
 {
-    static char *names[] = {"timeout", NULL};
-    WatcherObject *self = (WatcherObject *)object;
-    PyObject *timeout = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &timeout)
-        || check_open(self) < 0 || check_free(self) < 0)
-        return NULL;
+    if (check_free(self) < 0)
+        return -1;
     if (self->active) {
         PyErr_Format(accel_error("ConcurrentObjectUseError"),
                      "This watcher is already used by %R", self->callback);
-        return NULL;
+        return -1;
     }
     int64_t deadline = GCORE_FOREVER;
     if (timeout != Py_None) {
         deadline = accel_deadline(timeout);
         if (deadline < 0)
-            return NULL;
+            return -1;
     }
-    Py_INCREF(object);
+    Py_INCREF((PyObject *)self);
     int result = wait_parked(self, deadline);
     int64_t outcome = self->result;
-    Py_DECREF(object);
-    if (result < 0)
+    Py_DECREF((PyObject *)self);
+    if (result <= 0)
+        return result;
+    if (outcome == -ETIMEDOUT)
+        return 0;
+    if (outcome >= 0)
+        return 1;
+    accel_raise((int)outcome);
+    return -1;
+}
+
+bool accel_watcher_is_ours(PyObject *watcher)
+{
+    if (!PyObject_TypeCheck(watcher, watcher_type))
+        return false;
+    WatcherObject *self = (WatcherObject *)watcher;
+    return is_open(self) && self->loop == accel_current_loop(0);
+}
+
+int accel_watcher_wait(PyObject *watcher, PyObject *timeout)
+{
+    return wait_within((WatcherObject *)watcher, timeout);
+}
+
+static PyObject *watcher_wait(PyObject *object, PyObject *args,
+                              PyObject *kwargs)
+{
+    static char *names[] = {"timeout", NULL};
+    PyObject *timeout = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &timeout)
+        || check_open((WatcherObject *)object) < 0)
         return NULL;
-    if (result == 0 || outcome == -ETIMEDOUT)
-        Py_RETURN_FALSE;
-    if (outcome < 0)
-        return accel_raise((int)outcome);
-    Py_RETURN_TRUE;
+    int result = wait_within((WatcherObject *)object, timeout);
+    return result < 0 ? NULL : PyBool_FromLong(result);
 }
 
 /* ---- attributes ---------------------------------------------------------- */
