@@ -105,6 +105,11 @@ class LockType(BoundedSemaphore):
             _give_way()
         return acquired
 
+    def __repr__(self):
+        return '<%s gevent.thread.LockType object at 0x%x counter=%s _links[%s]>' % (
+            'locked' if self.locked() else 'unlocked', id(self), self.counter,
+            self.linkcount())
+
     def _at_fork_reinit(self):
         # As the native one does, this also sets it free.
         super()._at_fork_reinit()

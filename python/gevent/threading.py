@@ -56,6 +56,9 @@ __implements__ = [
 
 __extensions__ = []
 
+__all__ = sorted(set(__threading__.__all__).union(
+    name for name in __implements__ if not name.startswith('_')))
+
 _allocate_lock = Lock = _set_sentinel = allocate_lock
 _get_ident = get_ident
 _start_new_thread = start_new_thread
@@ -68,8 +71,10 @@ _Thread_ = __threading__.Thread
 _DummyThread_ = __threading__._DummyThread
 _MainThread_ = __threading__._MainThread
 
-# Thread's attribute for its _ThreadHandle, from 3.13 on.
-_HANDLE_NAME = '_handle' if _sys.version_info < (3, 14) else '_os_thread_handle'
+# Thread's attribute for its _ThreadHandle, from 3.13 on; renamed within 3.13.
+_HANDLE_NAME = ('_os_thread_handle'
+                if hasattr(__threading__.main_thread(), '_os_thread_handle')
+                else '_handle')
 
 
 def main_native_thread():
@@ -233,4 +238,5 @@ def _gevent_will_monkey_patch(native_module, items, warn): # pylint:disable=unus
 
 
 __imports__ = copy_globals(__threading__, globals(),
-                           names_to_ignore=__implements__ + ['_start_new_thread'])
+                           names_to_ignore=__implements__ + [
+                               '__all__', '_start_new_thread'])
