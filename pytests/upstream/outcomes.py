@@ -1,4 +1,5 @@
 """What the tests of a file came to, and how two runs of it compare."""
+from fnmatch import fnmatchcase
 
 EXIT_STATUS = "(exit status)"
 DID_NOT_END = "did not end"
@@ -47,17 +48,21 @@ class Comparison:
     """A file's run on upstream and its run here.
 
     ``regressions`` maps the ids of the tests that pass only on upstream to what
-    they came to here.
+    they came to here, but for those that *differences* ({pattern of ids: why})
+    explains: they are in ``explained``, id to reason.
     """
 
-    def __init__(self, file, upstream, ours):
+    def __init__(self, file, upstream, ours, differences):
         self.file = file
         self.upstream = upstream
         self.ours = ours
         self.tests = len(upstream.tests) or 1  # a script is one test
         self.passed_both = self._count_passed()
         self.regressions = self._find_regressions()
+        self.explained = {}
+        self.unneeded = []
         self.unsteady = []
+        self._explain(differences)
 
     @property
     def not_run(self):
@@ -79,6 +84,18 @@ class Comparison:
         return {test: self.ours.outcomes.get(test, "missing")
                 for test in self.upstream.outcomes
                 if self.upstream.passes(test) and not self.ours.passes(test)}
+
+    def _explain(self, differences):
+        for pattern, reason in differences.items():
+            found = [test for test in self.regressions
+                     if fnmatchcase(test, pattern)]
+            for test in found:
+                self.explained[test] = reason
+                del self.regressions[test]
+            if not found:
+                self.unneeded.append(pattern)
+        if self.explained and set(self.regressions) == {EXIT_STATUS}:
+            del self.regressions[EXIT_STATUS]  # it tells of the explained
 
     def repeat(self, run):
         """Keep as regressions only what fails in *run*, another run here, too."""

@@ -59,10 +59,23 @@ class File:
         return self.name[:-len(".py")]
 
 
-def read_files():
-    lines = (HERE / "files.tsv").read_text().splitlines()
-    return [File(*line.split("\t")) for line in lines
+def read_table(name):
+    """Return the lines of the table *name*, split into columns."""
+    lines = (HERE / name).read_text().splitlines()
+    return [line.split("\t") for line in lines
             if line and not line.startswith("#")]
+
+
+def read_files():
+    return [File(*columns) for columns in read_table("files.tsv")]
+
+
+def read_differences():
+    """Return {file name: {pattern of test ids: reason}}."""
+    differences = {}
+    for name, pattern, reason in read_table("differences.tsv"):
+        differences.setdefault(name, {})[pattern] = reason
+    return differences
 
 
 def choose_files(names, areas):
@@ -206,6 +219,7 @@ class Runner:
         self.ours = ours
         self.upstream = upstream
         self.time_limit = time_limit
+        self._differences = read_differences()
         self._one_example = threading.Lock()  # they use fixed ports
 
     def compare(self, file):
@@ -217,7 +231,8 @@ class Runner:
     def _compare(self, file):
         upstream = self.upstream.run(file, self.time_limit)
         ours = self.ours.run(file, self.time_limit)
-        return Comparison(file, upstream, ours)
+        return Comparison(file, upstream, ours,
+                          self._differences.get(file.name, {}))
 
     def compare_all(self, files):
         """Yield the comparison of each file, in the order they end."""
@@ -279,7 +294,13 @@ def summarize(comparisons, absent):
     not_run = [f"{c.file.name}: {c.not_run}" for c in comparisons if c.not_run]
     not_run += [f"{file.name}: {' '.join(file.modules)} not here"
                 for file in absent]
+    explained = [f"{c.file.name} {name}: {reason}" for c in comparisons
+                 for name, reason in c.explained.items()]
+    unneeded = [f"{c.file.name} {pattern}" for c in comparisons
+                for pattern in c.unneeded]
     for title, names in (("unsteady (passed when run again, alone)", unsteady),
+                         ("other than upstream, on purpose", explained),
+                         ("lines of differences.tsv without use", unneeded),
                          ("not run", not_run)):
         if names:
             print(f"\n{title}:")
