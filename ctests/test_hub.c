@@ -299,56 +299,6 @@ static void a_signal_handler_ends_a_poll(void **state)
     sigaction(SIGUSR1, &old, NULL);
 }
 
-/* A program that closes everything it does not know, as daemons do when they
- * start, closes the hub's descriptors too, and may get their numbers for its
- * own. The hub makes itself new ones and leaves the others alone. */
-static void its_descriptors_are_closed_by_others(void **state)
-{
-    const char *const backends[] = {"epoll", "poll", "select"};
-
-    (void)state;
-    for (int b = 0; b < 6; b++) {
-        gcore_hub *hub = hub_new_backend(backends[b / 2]);
-        gcore_completion out[3];
-        gcore_watch *timer, *io;
-        int ends[2], taken[2], lowest;
-
-        make_pipe(ends);
-        lowest = dup(0);
-        close(lowest);
-        assert_ok(gcore_timer_new(hub, &timer));
-        assert_ok(gcore_io_new(hub, ends[0], GCORE_READ, &io));
-        assert_ok(gcore_watch_start(io, 0, GCORE_FOREVER, GCORE_COMPLETE,
-                                    io));
-        assert_int_equal(gcore_hub_poll(hub, out, 3, GCORE_NOW), 0);
-        for (int fd = 3; fd < lowest; fd++)
-            if (fd != ends[0] && fd != ends[1])
-                close(fd);
-        if (b % 2)
-            make_pipe(taken);
-        assert_ok(gcore_watch_start(timer, GCORE_ONCE, after(MS),
-                                    GCORE_COMPLETE, timer));
-        assert_int_equal(gcore_hub_poll(hub, out, 3, after(PATIENCE)), 1);
-        assert_ptr_equal(out[0].arg, timer);
-        make_ready(ends);
-        assert_int_equal(gcore_hub_poll(hub, out, 3, after(PATIENCE)), 1);
-        assert_ptr_equal(out[0].arg, io);
-        drain(ends);
-        assert_ok(gcore_hub_post(hub, GCORE_COMPLETE, hub));
-        assert_int_equal(gcore_hub_poll(hub, out, 3, after(PATIENCE)), 1);
-        gcore_watch_stop(io);
-        gcore_watch_unref(io);
-        gcore_watch_unref(timer);
-        hub_end(hub);
-        if (b % 2) {
-            make_ready(taken); /* still open, still a pipe */
-            drain(taken);
-            close_pipe(taken);
-        }
-        close_pipe(ends);
-    }
-}
-
 static void one_completion_more_than_fits(void **state)
 {
     gcore_hub *hub = hub_new();
@@ -535,7 +485,6 @@ int main(void)
         TEST(another_thread_is_refused),
         TEST(stop_ends_a_run),
         TEST(a_signal_handler_ends_a_poll),
-        TEST(its_descriptors_are_closed_by_others),
         TEST(one_completion_more_than_fits),
         TEST(run_keeps_completions_for_a_poll),
         TEST(current),
