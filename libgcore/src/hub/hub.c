@@ -302,9 +302,11 @@ int gcore_hub_retain(gcore_hub *hub)
 
 int gcore_hub_release(gcore_hub *hub)
 {
+    gcore__hub_hold(hub); /* its run may end, and its owner go, now */
     atomic_fetch_sub(&hub->retains, 1);
     if (atomic_load(&hub->driver) != gcore__thread())
         gcore__hub_request(hub, GCORE__LOOK);
+    gcore__hub_drop(hub);
     return 0;
 }
 

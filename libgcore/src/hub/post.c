@@ -26,6 +26,17 @@ static void post_arrived(gcore_hub *hub, gcore__note *note)
     gcore__ready_add(hub, &GCORE__OF(post, note, note)->ready);
 }
 
+/* What is sent may drop the last reference before this returns. */
+static int put(gcore_hub *hub, gcore__note *note)
+{
+    int error;
+
+    gcore__hub_hold(hub);
+    error = gcore__inbox_put(hub, note);
+    gcore__hub_drop(hub);
+    return error;
+}
+
 int gcore_hub_post(gcore_hub *hub, gcore_done_fn *fn, void *arg)
 {
     post *it;
@@ -48,11 +59,11 @@ int gcore_hub_post(gcore_hub *hub, gcore_done_fn *fn, void *arg)
     it->ready.take = post_taken;
     it->ready.done = fn;
     it->ready.arg = arg;
-    error = gcore__inbox_put(hub, &it->note);
-    if (error == 0) {
-        atomic_fetch_add_explicit(&hub->posts, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&hub->posts, 1, memory_order_relaxed);
+    error = put(hub, &it->note);
+    if (error == 0)
         return 0;
-    }
+    atomic_fetch_sub_explicit(&hub->posts, 1, memory_order_relaxed);
     gcore__free(it);
 
 failed:
@@ -197,7 +208,7 @@ int gcore_hub_call(gcore_hub *hub, gcore_call_fn *fn, void *arg,
     it = call_new(fn, arg);
     if (!it)
         return -ENOMEM;
-    error = gcore__inbox_put(hub, &it->note);
+    error = put(hub, &it->note);
     if (error == 0)
         error = call_finish(it, deadline, result);
     else
