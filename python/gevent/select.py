@@ -187,9 +187,7 @@ def select(rlist, wlist, xlist, timeout=None):
         raise ValueError('timeout must be non-negative')
     asked = SelectResult(rlist, wlist, xlist)
     ready = asked.now(refuse_closed=True)
-    if any(ready):
-        return ready
-    if timeout == 0:
+    if timeout == 0 or any(ready):
         _give_way()
         return ready
     return asked.wait(timeout)
@@ -229,6 +227,8 @@ if _original_poll is not None:
     _WRITE_FLAGS = (__select__.POLLOUT
                     | getattr(__select__, 'POLLWRNORM', 0)
                     | getattr(__select__, 'POLLWRBAND', 0))
+
+    _INT_MAX = (1 << 31) - 1
 
     def _loop_events(mask):
         return ((_READ if mask & _READ_FLAGS else 0)
@@ -275,10 +275,10 @@ if _original_poll is not None:
             """
             if timeout is not None and timeout < 0:
                 timeout = None
+            elif timeout is not None and timeout > _INT_MAX:
+                raise OverflowError('timeout is too large')
             ready = self._poll.poll(0)
-            if ready:
-                return ready
-            if timeout == 0:
+            if ready or timeout == 0:
                 _give_way()
                 return ready
             return self._wait(None if timeout is None else timeout / 1000.0)

@@ -49,9 +49,7 @@ class _Epoll:
     def poll(self, seconds, hub):
         """``[(descriptor, events)]``, after *seconds* at most (None: no end)."""
         ready = self._now()
-        if ready:
-            return ready
-        if seconds is not None and seconds <= 0:
+        if ready or (seconds is not None and seconds <= 0):
             _gevent_select._give_way()
             return self._now()
         self._wait(seconds, hub)
