@@ -1,6 +1,7 @@
 """Wrong use: the same exception types as gevent, and nothing left behind."""
 import os
 import socket as native_socket
+import time
 
 import gevent
 import pytest
@@ -228,7 +229,7 @@ WAITS = {
     "idle": lambda pair: hold_idle(),
     "with Timeout": lambda pair: with_timeout(),
     "threadpool": lambda pair: gevent.get_hub().threadpool.apply(
-        pair[1]._sock.fileno),
+        time.sleep, (0.05,)),
 }
 
 

@@ -108,7 +108,7 @@ def test_getters_and_putters_are_served_in_order():
     assert order == [(n, n) for n in range(6)]
 
 
-def test_what_is_queued_during_a_drain_runs_in_it(hub):
+def test_what_is_queued_during_a_drain_runs_in_it(hub, large_slices):
     """Ten callbacks, each queued by the one before, need one turn only."""
     loop = hub.loop
     turns = []

@@ -129,7 +129,7 @@ def _check(code):
 
 
 def _deadline(seconds):
-    seconds = float(seconds)
+    seconds = seconds + 0.0  # unlike float(), no text
     if seconds != seconds:
         raise ValueError('a timeout must be a number of seconds, not nan')
     now = lib.gcore_clock()
@@ -538,7 +538,7 @@ class Loop:
                 self._broken = 2
                 self._end = error
                 return
-            sys.unraisablehook(_Unraisable(error, self))
+            sys.excepthook(type(error), error, error.__traceback__)
 
     # -- running
 
@@ -739,15 +739,6 @@ class Loop:
         return len(self._ready) + len(self._queue) if self.is_open else 0
 
 
-class _Unraisable:
-    def __init__(self, error, loop):
-        self.exc_type = type(error)
-        self.exc_value = error
-        self.exc_traceback = error.__traceback__
-        self.err_msg = None
-        self.object = loop
-
-
 # ---- watchers --------------------------------------------------------------
 
 (_KIND_NONE, _KIND_IO, _KIND_TIMER, _KIND_SIGNAL, _KIND_CHILD, _KIND_STAT,
@@ -757,7 +748,7 @@ _IO_FRESH = 0x80
 
 
 def _to_ns(seconds):
-    seconds = float(seconds)
+    seconds = seconds + 0.0  # unlike float(), no text
     if seconds != seconds:
         raise ValueError('seconds must be a number')
     return int(max(min(seconds, 9.0e9), 0) * _NS)
