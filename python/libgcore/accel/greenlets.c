@@ -172,7 +172,7 @@ static bool type_has(PyObject *type, PyObject *name, PyObject *expected)
 static bool instance_has(PyObject *greenlet, PyObject *name)
 {
     PyObject *dict = *(PyObject **)((char *)greenlet + dict_offset);
-    return dict && PyDict_GetItemWithError(dict, name);
+    return dict && PyDict_Size(dict) && PyDict_GetItemWithError(dict, name);
 }
 
 PyObject *accel_greenlet_attribute(PyObject *greenlet, PyObject *name)
@@ -191,22 +191,61 @@ PyObject *accel_greenlet_attribute(PyObject *greenlet, PyObject *name)
     return value;
 }
 
-bool accel_plain_switch(PyObject *greenlet)
+/* What the types of recent greenlets override.  A class may be assigned to at
+ * any time, so this is forgotten with each slice of the queue; the reference
+ * keeps a dead type's address from being used again meanwhile. */
+typedef struct {
+    PyObject *type;
+    bool plain_switch;
+    bool no_switch_out;
+} type_facts;
+#define KNOWN_TYPES 8
+static type_facts known_types[KNOWN_TYPES];
+static int known_type_count;
+
+void accel_greenlets_forget_types(void)
 {
-    return type_has((PyObject *)Py_TYPE(greenlet), str_switch, plain_switch)
-           && !instance_has(greenlet, str_switch);
+    while (known_type_count) {
+        PyObject *type = known_types[--known_type_count].type;
+        Py_DECREF(type);
+    }
 }
 
-bool accel_directly_switchable(PyObject *greenlet)
+static type_facts learn(PyObject *type)
 {
-    return PyGreenlet_ACTIVE((PyGreenlet *)greenlet)
-           && accel_plain_switch(greenlet);
+    type_facts facts = {.type = type};
+    facts.plain_switch = type_has(type, str_switch, plain_switch);
+    facts.no_switch_out = type_has(type, str_switch_out, NULL)
+                          || type_has(type, str_switch_out, Py_None);
+    if (known_type_count < KNOWN_TYPES) {
+        Py_INCREF(type);
+        known_types[known_type_count++] = facts;
+    }
+    return facts;
+}
+
+static type_facts facts_of(PyObject *greenlet)
+{
+    PyObject *type = (PyObject *)Py_TYPE(greenlet);
+    for (int i = 0; i < known_type_count; i++)
+        if (known_types[i].type == type)
+            return known_types[i];
+    return learn(type);
+}
+
+bool accel_plain_switch(PyObject *greenlet)
+{
+    return facts_of(greenlet).plain_switch
+           && !instance_has(greenlet, str_switch);
 }
 
 /* ---- switching ---------------------------------------------------------- */
 
 static int call_switch_out(PyObject *current)
 {
+    if (facts_of(current).no_switch_out
+        && !instance_has(current, str_switch_out))
+        return 0;
     PyObject *method = accel_greenlet_attribute(current, str_switch_out);
     if (!method)
         return PyErr_Occurred() ? -1 : 0;
@@ -229,7 +268,7 @@ static WaitObject *take_wake_up(LoopObject *loop)
             return NULL;
         WaitObject *wait = (WaitObject *)item;
         if (wait->state == WAIT_QUEUED
-            && (wait->error || !accel_directly_switchable(wait->greenlet)))
+            && (wait->error || !accel_plain_switch(wait->greenlet)))
             return NULL;
         accel_loop_take(loop);
         if (wait->state == WAIT_QUEUED)

@@ -14,12 +14,11 @@ PyObject *accel_give_up(PyObject *hub, PyObject *current);
 void accel_run_greenlet(LoopObject *loop, PyObject *greenlet, PyObject *args,
                         PyObject *context);
 
-/* True for greenlets that may be switched to without the hub: they have run
- * before, and neither their type nor they override switch. */
-bool accel_directly_switchable(PyObject *greenlet);
-
 /* True when switch() is greenlet's own for this greenlet. */
 bool accel_plain_switch(PyObject *greenlet);
+
+/* Look at the greenlets' classes anew. */
+void accel_greenlets_forget_types(void);
 
 /* An attribute, new reference; NULL without an exception when it has none. */
 PyObject *accel_greenlet_attribute(PyObject *greenlet, PyObject *name);

@@ -219,6 +219,7 @@ static void drain(LoopObject *loop)
     loop->must_poll = false;
     loop->counter = 0;
     loop->drain_start = gcore_clock();
+    accel_greenlets_forget_types();
     for (;;) {
         if (loop->broken || (loop->must_poll && !loop->ready.count))
             return;
@@ -266,6 +267,7 @@ static void begin_slice(LoopObject *loop)
     loop->must_poll = false;
     loop->counter = 0;
     loop->drain_start = gcore_hub_now(loop->engine);
+    accel_greenlets_forget_types();
 }
 
 /* A poll that keeps the GIL. */

@@ -279,7 +279,7 @@ void accel_wait_resume(WaitObject *wait)
     PyObject *greenlet = wait->greenlet;
     Py_INCREF(greenlet);
     Py_INCREF((PyObject *)loop);
-    if (!wait->error && accel_directly_switchable(greenlet)) {
+    if (!wait->error && accel_plain_switch(greenlet)) {
         wait->state = WAIT_RESUMED;
         accel_run_greenlet(loop, greenlet, NULL, greenlet);
     } else {
