@@ -71,27 +71,37 @@ failed:
     return error;
 }
 
-/* One call, shared by the caller and the hub: the last to let go frees. */
+/* One call, shared by the caller and the hub: the last to let go frees. The
+ * hub lets go before the caller hears of it, so that once a call is over
+ * nothing of it is left, should the process fork then. */
 typedef struct call {
     gcore__note note;
     gcore__ready ready;
     gcore_call_fn *fn;
     void *arg;
-    pthread_mutex_t lock;
-    pthread_cond_t over;
-    enum { WAITING, RUNNING, DONE, REFUSED, GIVEN_UP } state;
     unsigned generation; /* of forks: a child does not run parents' calls */
+    pthread_cond_t over;
+    pthread_mutex_t lock; /* guards the rest */
+    int refs;
+    enum { WAITING, RUNNING, DONE, REFUSED, GIVEN_UP } state;
     int64_t value;
-    atomic_int refs;
 } call;
 
-static void call_unref(call *it)
+static void call_free(call *it)
 {
-    if (atomic_fetch_sub(&it->refs, 1) != 1)
-        return;
     pthread_cond_destroy(&it->over);
     pthread_mutex_destroy(&it->lock);
     gcore__free(it);
+}
+
+/* With the lock held. */
+static void call_let_go(call *it)
+{
+    bool last = --it->refs == 0;
+
+    pthread_mutex_unlock(&it->lock);
+    if (last)
+        call_free(it);
 }
 
 static int64_t call_taken(gcore_hub *hub, gcore__ready *ready)
@@ -105,38 +115,27 @@ static void call_arrived(gcore_hub *hub, gcore__note *note)
     gcore__ready_add(hub, &GCORE__OF(call, note, note)->ready);
 }
 
-static bool call_begin(call *it, bool refused)
-{
-    bool wanted;
-
-    pthread_mutex_lock(&it->lock);
-    wanted = it->state == WAITING;
-    if (wanted)
-        it->state = refused ? REFUSED : RUNNING;
-    pthread_cond_signal(&it->over);
-    pthread_mutex_unlock(&it->lock);
-    return wanted && !refused;
-}
-
 static void call_run(void *arg, int64_t result)
 {
     call *it = arg;
 
     if (it->generation != gcore__fork_generation()) {
-        call_unref(it); /* for the caller, who is not in this process */
-        call_unref(it);
+        call_free(it); /* the caller is not in this process */
         return;
     }
-    if (call_begin(it, result < 0)) {
-        int64_t value = it->fn(it->arg);
-
-        pthread_mutex_lock(&it->lock);
-        it->value = value;
-        it->state = DONE;
-        pthread_cond_signal(&it->over);
+    pthread_mutex_lock(&it->lock);
+    if (it->state == WAITING && result == 0) {
+        it->state = RUNNING;
         pthread_mutex_unlock(&it->lock);
+        result = it->fn(it->arg);
+        pthread_mutex_lock(&it->lock);
+        it->value = result;
+        it->state = DONE;
+    } else if (it->state == WAITING) {
+        it->state = REFUSED;
     }
-    call_unref(it);
+    pthread_cond_signal(&it->over);
+    call_let_go(it);
 }
 
 static call *call_new(gcore_call_fn *fn, void *arg)
@@ -158,7 +157,7 @@ static call *call_new(gcore_call_fn *fn, void *arg)
     it->fn = fn;
     it->arg = arg;
     it->generation = gcore__fork_generation();
-    atomic_init(&it->refs, 2);
+    it->refs = 2;
     return it;
 }
 
@@ -175,18 +174,20 @@ static bool call_wait(call *it, int64_t deadline)
 
 static int call_finish(call *it, int64_t deadline, int64_t *result)
 {
-    int error;
+    int error = -ETIMEDOUT;
 
     pthread_mutex_lock(&it->lock);
     while (it->state == WAITING || it->state == RUNNING)
         if (!call_wait(it, deadline) && it->state == WAITING)
             it->state = GIVEN_UP;
-    error = it->state == DONE      ? 0
-            : it->state == REFUSED ? -ECANCELED
-                                   : -ETIMEDOUT;
-    if (error == 0 && result)
-        *result = it->value;
-    pthread_mutex_unlock(&it->lock);
+    if (it->state == REFUSED)
+        error = -ECANCELED;
+    if (it->state == DONE) {
+        error = 0;
+        if (result)
+            *result = it->value;
+    }
+    call_let_go(it);
     return error;
 }
 
@@ -210,9 +211,7 @@ int gcore_hub_call(gcore_hub *hub, gcore_call_fn *fn, void *arg,
         return -ENOMEM;
     error = put(hub, &it->note);
     if (error == 0)
-        error = call_finish(it, deadline, result);
-    else
-        call_unref(it);
-    call_unref(it);
+        return call_finish(it, deadline, result);
+    call_free(it);
     return error;
 }
