@@ -230,7 +230,8 @@ class BaseServer:
         return self.address[1] if isinstance(self.address, tuple) else None
 
     def __repr__(self):
-        return f"<{type(self).__name__} at {hex(id(self))} {self._formatinfo()}>"
+        return (f"<{type(self).__name__} at {hex(id(self))} "
+                f"{self._formatinfo()}>")
 
     def __str__(self):
         return f"<{type(self).__name__} {self._formatinfo()}>"

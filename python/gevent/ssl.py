@@ -16,7 +16,6 @@ from __future__ import annotations
 import errno
 import socket as __socket__
 import ssl as __ssl__
-import sys
 from types import FunctionType
 
 from gevent import socket as _gsocket
