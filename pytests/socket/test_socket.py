@@ -513,6 +513,22 @@ class TestTimeout:
             pair[0].settimeout(timeout)
             assert pair[0].recv(3, socket.MSG_PEEK) == b'abc'
 
+    def test_a_flag_of_one_call_means_not_to_wait(self, pair):
+        flag = socket.MSG_DONTWAIT
+        for call in (lambda: pair[0].recv(1, flag),
+                     lambda: pair[0].recv_into(bytearray(1), 1, flag),
+                     lambda: pair[0].recvfrom(1, flag),
+                     lambda: pair[0].recvfrom_into(bytearray(1), 1, flag),
+                     lambda: pair[0].recvmsg(1, 0, flag),
+                     lambda: pair[0].recvmsg_into([bytearray(1)], 0, flag)):
+            with pytest.raises(BlockingIOError):
+                call()
+        fill(pair[0])
+        for call in (lambda: pair[0].send(b'x', flag),
+                     lambda: pair[0].sendmsg([b'x'], [], flag)):
+            with pytest.raises(BlockingIOError):
+                call()
+
     @pytest.mark.parametrize('value, error', [(-1, ValueError),
                                               ('1', TypeError),
                                               (object(), TypeError)])

@@ -153,7 +153,7 @@ class socket(SocketMixin):
 
     def accept(self):
         """Wait for a connection: ``(socket, address of the client)``."""
-        fd, address = self._when_readable('_accept')
+        fd, address = self._when_readable(0, '_accept')
         try:
             sock = socket(self.family, self.type, self.proto, fileno=fd)
         except BaseException:
@@ -207,33 +207,39 @@ class socket(SocketMixin):
         return sock
 
     if hasattr(_realsocket, 'recvmsg'):
-        def recvmsg(self, *args):
+        def recvmsg(self, bufsize, ancbufsize=0, flags=0, /):
             """recvmsg(bufsize[, ancbufsize[, flags]])
             -> (data, ancdata, msg_flags, address)"""
-            return self._when_readable('recvmsg', *args)
+            return self._when_readable(flags, 'recvmsg', bufsize, ancbufsize,
+                                       flags)
 
-        def recvmsg_into(self, buffers, *args):
+        def recvmsg_into(self, buffers, ancbufsize=0, flags=0, /):
             """recvmsg_into(buffers[, ancbufsize[, flags]])
             -> (count, ancdata, msg_flags, address)"""
-            return self._when_readable('recvmsg_into', buffers,
-                                    *args)
+            # More than one try has to see the same of a generator.
+            return self._when_readable(flags, 'recvmsg_into', list(buffers),
+                                       ancbufsize, flags)
 
     if hasattr(_realsocket, 'sendmsg'):
         def sendmsg(self, buffers, ancdata=(), flags=0, address=None):
             """Send what the kernel takes of *buffers*, gathered into one
             message; the number of bytes is returned."""
-            # More than one try has to see the same of a generator.
-            buffers, ancdata = list(buffers), list(ancdata)
-            return self._when_writable('sendmsg', buffers,
-                                    ancdata, flags, address)
+            return self._when_writable(flags, 'sendmsg', list(buffers),
+                                       list(ancdata), flags, address)
 
     if hasattr(_realsocket, 'sendmsg_afalg'):
-        def sendmsg_afalg(self, msg=(), **kwargs):
+        def sendmsg_afalg(self, msg=(), *, op, flags=0, **kwargs):
             """As the standard library's, for AF_ALG sockets."""
-            return self._when_writable('sendmsg_afalg', list(msg), **kwargs)
+            return self._when_writable(flags, 'sendmsg_afalg', list(msg),
+                                       op=op, flags=flags, **kwargs)
 
     _check_sendfile_params = _stdlib_socket._check_sendfile_params
     _sendfile_use_send = _stdlib_socket._sendfile_use_send
+
+    def _sendfile_use_sendfile(self, file, offset=0, count=None):
+        # The file may be slow, and only the waiting for the socket lets
+        # others run.
+        raise __socket__._GiveupOnSendfile()
 
     def sendfile(self, file, offset=0, count=None):
         """Send the binary *file*, from *offset*, *count* bytes or all of it.

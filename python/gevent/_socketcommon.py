@@ -29,6 +29,7 @@ _realsocket = _socket.socket
 error = _SocketError = __socket__.error
 timeout = _timeout_error = __socket__.timeout
 gaierror = __socket__.gaierror
+MSG_DONTWAIT = getattr(__socket__, 'MSG_DONTWAIT', 0)
 AF_INET = __socket__.AF_INET
 AF_INET6 = __socket__.AF_INET6
 AF_UNIX = getattr(__socket__, 'AF_UNIX', None)
@@ -286,26 +287,32 @@ class SocketMixin:
         """
         _wait_for(watcher, self.timeout, timeout_exc)
 
-    def _when_readable(self, method, *args):
+    def _seconds(self, flags):
+        """How long a call with *flags* may wait."""
+        return 0.0 if flags & MSG_DONTWAIT else self.timeout
+
+    def _when_readable(self, flags, method, *args):
         """Call *method* of the C socket; wait and try again while it would
         block."""
         while True:
             try:
                 return getattr(self._sock, method)(*args)
             except BlockingIOError:
-                if self.timeout == 0.0:
+                seconds = self._seconds(flags)
+                if seconds == 0.0:
                     raise
-            self._wait(self._read_event)
+            _wait_for(self._read_event, seconds)
 
-    def _when_writable(self, method, *args, **kwargs):
+    def _when_writable(self, flags, method, *args, **kwargs):
         """As `_when_readable`, for what sends."""
         while True:
             try:
                 return getattr(self._sock, method)(*args, **kwargs)
             except BlockingIOError:
-                if self.timeout == 0.0:
+                seconds = self._seconds(flags)
+                if seconds == 0.0:
                     raise
-            self._wait(self._write_event)
+            _wait_for(self._write_event, seconds)
 
     # Life
 
@@ -491,23 +498,23 @@ class SocketMixin:
         """
         while (data := _recv_waiting(self._sock, bufsize, flags, self._reader,
                                      self.timeout)) is None:
-            _wait_for(self._reader or self._read_event, self.timeout)
+            _wait_for(self._reader or self._read_event, self._seconds(flags))
         return data
 
     def recv_into(self, buffer, nbytes=0, flags=0):
         """Receive into *buffer*; the number of bytes is returned."""
         while (count := _recv_into(self._sock, buffer, nbytes, flags)) is None:
-            _wait_for(self._reader or self._read_event, self.timeout)
+            _wait_for(self._reader or self._read_event, self._seconds(flags))
         return count
 
-    def recvfrom(self, *args):
+    def recvfrom(self, bufsize, flags=0, /):
         """recvfrom(bufsize[, flags]) -> (bytes, address)"""
-        return self._when_readable('recvfrom', *args)
+        return self._when_readable(flags, 'recvfrom', bufsize, flags)
 
     def recvfrom_into(self, buffer, nbytes=0, flags=0):
         """recvfrom_into(buffer[, nbytes[, flags]]) -> (count, address)"""
-        return self._when_readable('recvfrom_into', buffer, nbytes,
-                                flags)
+        return self._when_readable(flags, 'recvfrom_into', buffer, nbytes,
+                                   flags)
 
     # Sending
 
@@ -516,8 +523,8 @@ class SocketMixin:
 
         :param timeout: seconds to wait at most, in place of the socket's own.
         """
-        if timeout is timeout_default:
-            timeout = self.timeout
+        if timeout is timeout_default or flags & MSG_DONTWAIT:
+            timeout = self._seconds(flags)
         while (sent := _send_waiting(self._sock, data, flags, self._writer,
                                      timeout)) is None:
             _wait_for(self._writer or self._write_event, timeout)
@@ -542,7 +549,8 @@ class SocketMixin:
 
     def sendto(self, *args):
         """sendto(data[, flags], address) -> count"""
-        return self._when_writable('sendto', *args)
+        flags = args[1] if len(args) == 3 else 0
+        return self._when_writable(flags, 'sendto', *args)
 
 
 _plain_send = SocketMixin.send
