@@ -1,5 +1,6 @@
 """gevent.thread: greenlets behind the interface of _thread."""
 import _thread
+import io
 
 import gevent
 import pytest
@@ -100,9 +101,11 @@ def test_join_of_oneself():
     assert handle.is_done()
 
 
-def test_failing_thread_is_done(capsys):
+def test_failing_thread_is_done(monkeypatch):
+    errors = io.StringIO()
+    monkeypatch.setattr(gevent.get_hub(), "exception_stream", errors)
     handle = thread.start_joinable_thread(lambda: 1 / 0, daemon=False)
     handle.join(10)
     assert handle.is_done()
-    assert "ZeroDivisionError" in capsys.readouterr().err
+    assert "ZeroDivisionError" in errors.getvalue()
     assert handle not in thread._non_daemon_handles
