@@ -233,6 +233,28 @@ def test_io_is_not_starved(hub):
     os.close(writing)
 
 
+def test_yielding_greenlets_starve_neither_timers_nor_io(hub, small_slices):
+    """They switch to each other; still every slice ends in a poll."""
+    reading, writing = os.pipe()
+    os.write(writing, b"x")
+    seen, turns = set(), 0
+
+    def work():
+        nonlocal turns
+        while len(seen) < 2:
+            turns += 1
+            assert turns < 1_000_000
+            gevent.sleep(0)
+    with hub.loop.io(reading, 1) as io, hub.loop.timer(0.001) as timer:
+        io.start(seen.add, "io")
+        timer.start(seen.add, "timer")
+        greenlets = [gevent.spawn(work) for _ in range(3)]
+        gevent.joinall(greenlets, raise_error=True)
+    os.close(reading)
+    os.close(writing)
+    assert seen == {"io", "timer"}
+
+
 def test_links_run_in_the_hub_in_list_order(hub):
     order = []
     greenlet = gevent.spawn(lambda: 1)

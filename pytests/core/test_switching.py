@@ -551,6 +551,21 @@ def test_timeouts_carry_no_foreign_context():
     assert error.__context__ is None
 
 
+def test_errors_of_a_closed_socket_carry_no_foreign_context():
+    here, there = socket.socketpair()
+    victim = gevent.spawn(catch_context, lambda: here.recv(1))
+    gevent.sleep(0)
+    try:
+        raise KeyError("of the greenlet that closes")
+    except KeyError:
+        here.close()
+        gevent.sleep(0)
+        error = victim.get()
+    there.close()
+    assert isinstance(error, OSError)
+    assert error.__context__ is None
+
+
 def test_handled_exception_is_each_greenlets_own():
     """sys.exc_info() after a switch is what it was before."""
     def work(name):
