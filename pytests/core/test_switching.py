@@ -551,18 +551,21 @@ def test_timeouts_carry_no_foreign_context():
     assert error.__context__ is None
 
 
-def test_errors_of_a_closed_socket_carry_no_foreign_context():
-    here, there = socket.socketpair()
-    victim = gevent.spawn(catch_context, lambda: here.recv(1))
-    gevent.sleep(0)
-    try:
-        raise KeyError("of the greenlet that closes")
-    except KeyError:
-        here.close()
+def test_errors_of_cancelled_waits_carry_no_foreign_context(hub):
+    reading, writing = os.pipe()
+    cancelled = RuntimeError("cancelled")
+    with hub.loop.io(reading, 1) as watcher:
+        victim = gevent.spawn(catch_context, lambda: hub.wait(watcher))
         gevent.sleep(0)
-        error = victim.get()
-    there.close()
-    assert isinstance(error, OSError)
+        try:
+            raise KeyError("of the greenlet that cancels")
+        except KeyError:
+            hub.cancel_wait(watcher, cancelled)
+            gevent.sleep(0)
+            error = victim.get()
+    os.close(reading)
+    os.close(writing)
+    assert error is cancelled
     assert error.__context__ is None
 
 
