@@ -1,5 +1,7 @@
 /*
  * The allocator hook and the count of live blocks.
+ *
+ * SPDX-License-Identifier: MIT
  */
 #include "util/alloc.h"
 

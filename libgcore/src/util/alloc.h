@@ -2,6 +2,8 @@
  * util/alloc.h: the library's memory, through the allocator that
  * gcore_allocator_set named. Every failure is an error to be handled; each
  * live block is counted.
+ *
+ * SPDX-License-Identifier: MIT
  */
 #ifndef GCORE_UTIL_ALLOC_H
 #define GCORE_UTIL_ALLOC_H

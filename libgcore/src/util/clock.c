@@ -1,5 +1,7 @@
 /*
  * The monotonic clock.
+ *
+ * SPDX-License-Identifier: MIT
  */
 #include <time.h>
 

@@ -1,5 +1,7 @@
 /*
  * Names and texts of errors, made from the tables in gcore/base.h.
+ *
+ * SPDX-License-Identifier: MIT
  */
 #include "gcore/base.h"
 

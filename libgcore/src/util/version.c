@@ -1,5 +1,7 @@
 /*
  * The version of the library that runs.
+ *
+ * SPDX-License-Identifier: MIT
  */
 #include "gcore/base.h"
 
