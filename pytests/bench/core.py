@@ -152,6 +152,25 @@ def print_result(result):
           f"{'  MISSED' if result['missed'] else ''}", flush=True)
 
 
+def markdown(about, runs, results):
+    """Return the text of a table for the documentation."""
+    ours, upstream = about["ours"], about["upstream"]
+    lines = [
+        f"{ours['machine']}; CPython {ours['python'].split()[0]}, greenlet "
+        f"{ours['greenlet']}; gevent {ours['gevent']} here, "
+        f"{upstream['gevent']} upstream; medians of {runs} runs.",
+        "",
+        "| work | here | upstream | ratio | target |",
+        "|---|--:|--:|--:|--:|"]
+    for result in results:
+        missed = " (missed)" if result["missed"] else ""
+        lines.append(
+            f"| {result['name']} | {shown(result['ours'], result['unit'])}"
+            f" | {shown(result['upstream'], result['unit'])}"
+            f" | {result['ratio']:.2f} | {result['target']}{missed} |")
+    return "\n".join(lines) + "\n"
+
+
 def main(options):
     ours = Side(options.python, keep_path=True)
     upstream = Side(options.upstream_python or upstream_python(options.python),
@@ -174,6 +193,8 @@ def main(options):
     if options.json:
         options.json.write_text(json.dumps(
             {"about": about, "runs": options.runs, "rows": results}, indent=1))
+    if options.markdown:
+        options.markdown.write_text(markdown(about, options.runs, results))
 
 
 def at_least_five(text):
@@ -192,6 +213,8 @@ def parse_arguments():
                         help="measurements a row (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE",
                         help="write all figures there, too")
+    parser.add_argument("--markdown", type=Path, metavar="FILE",
+                        help="write the table there, too")
     parser.add_argument("--python", default=sys.executable,
                         help="the interpreter that has this package "
                              "(default: the one that runs this)")
