@@ -463,9 +463,8 @@ class WSGIHandler:
         except OSError:
             pass
         # Handlers tend to be part of cycles.
-        for name in ("socket", "rfile"):
+        for name in ("socket", "rfile", "environ", "wsgi_input"):
             self.__dict__.pop(name, None)
-        self.__dict__.pop("environ", None)
 
     # Request
 
