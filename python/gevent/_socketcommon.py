@@ -29,7 +29,8 @@ _realsocket = _socket.socket
 error = _SocketError = __socket__.error
 timeout = _timeout_error = __socket__.timeout
 gaierror = __socket__.gaierror
-MSG_DONTWAIT = getattr(__socket__, 'MSG_DONTWAIT', 0)
+# As a plain number: the standard library's flags are slow to combine.
+_MSG_DONTWAIT = int(getattr(__socket__, 'MSG_DONTWAIT', 0))
 AF_INET = __socket__.AF_INET
 AF_INET6 = __socket__.AF_INET6
 AF_UNIX = getattr(__socket__, 'AF_UNIX', None)
@@ -289,7 +290,7 @@ class SocketMixin:
 
     def _seconds(self, flags):
         """How long a call with *flags* may wait."""
-        return 0.0 if flags & MSG_DONTWAIT else self.timeout
+        return 0.0 if flags & _MSG_DONTWAIT else self.timeout
 
     def _when_readable(self, flags, method, *args):
         """Call *method* of the C socket; wait and try again while it would
@@ -523,8 +524,10 @@ class SocketMixin:
 
         :param timeout: seconds to wait at most, in place of the socket's own.
         """
-        if timeout is timeout_default or flags & MSG_DONTWAIT:
-            timeout = self._seconds(flags)
+        if timeout is timeout_default:
+            timeout = self.timeout
+        if flags & _MSG_DONTWAIT:
+            timeout = 0.0
         while (sent := _send_waiting(self._sock, data, flags, self._writer,
                                      timeout)) is None:
             _wait_for(self._writer or self._write_event, timeout)
