@@ -124,7 +124,7 @@ def _line(code, lasti):
 
 
 def _frames(captured):
-    frame = None  # [code, instruction, code, instruction, ...]
+    frame = None  # captured: code, instruction, code, instruction, ...
     for index in range(len(captured or ()) - 2, -1, -2):
         frame = _SpawnFrame(captured[index], captured[index + 1], frame)
     return frame

@@ -23,7 +23,7 @@ typedef struct {
     PyObject *name;
     PyObject *spawning_greenlet;  /* a weak reference */
     PyObject *spawn_tree_locals;
-    PyObject *spawning_stack; /* [code, instruction, code, ...] */
+    PyObject *spawning_stack; /* (code, instruction, code, ...) */
 } task_fields;
 
 #define FIELD_COUNT (sizeof(task_fields) / sizeof(PyObject *))
@@ -96,7 +96,8 @@ static int append_frame(PyObject *captured, PyObject *frame)
     return failed ? -1 : 0;
 }
 
-/* The innermost `limit` callers; lines are worked out when asked for. */
+/* The innermost `limit` callers; lines are worked out when asked for.  A
+ * tuple of these is soon nothing to the garbage collector. */
 static PyObject *capture_stack(long limit)
 {
     PyObject *captured = PyList_New(0);
@@ -111,7 +112,9 @@ static PyObject *capture_stack(long limit)
         frame = back;
     }
     Py_XDECREF(frame);
-    return captured;
+    PyObject *stack = captured ? PyList_AsTuple(captured) : NULL;
+    Py_XDECREF(captured);
+    return stack;
 }
 
 /* The dictionary that a tree of greenlets shares.  The children of a
