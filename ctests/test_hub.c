@@ -289,8 +289,12 @@ static void a_signal_handler_ends_a_poll(void **state)
     thread = thread_start(signal_until, &over);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     for (int b = 0; b < 3; b++) {
-        gcore_hub *hub = hub_new_backend(backends[b]);
+        gcore_hub *hub;
 
+        /* Its pselect fails with EFAULT when a signal comes. */
+        if (b == 2 && support_under_valgrind())
+            break;
+        hub = hub_new_backend(backends[b]);
         interrupt(hub);
         hub_end(hub);
     }
