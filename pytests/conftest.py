@@ -29,11 +29,9 @@ def pytest_configure(config):
     global _stderr
     config.addinivalue_line(
         "markers", "time_limit(seconds): how long the test may take")
-    # While a test runs, fd 2 is a capture file nobody would see.
-    capture = config.pluginmanager.getplugin("capturemanager")
-    capture.suspend_global_capture()
+    # While a test runs, fd 2 is a capture file nobody would see. Now it is not:
+    # pytest captures from the first test on.
     _stderr = os.fdopen(os.dup(2), "w")
-    capture.resume_global_capture()
 
 
 def pytest_unconfigure():
