@@ -521,8 +521,9 @@ class TestTimeout:
                      lambda: pair[0].recvfrom_into(bytearray(1), 1, flag),
                      lambda: pair[0].recvmsg(1, 0, flag),
                      lambda: pair[0].recvmsg_into([bytearray(1)], 0, flag)):
-            with pytest.raises(BlockingIOError):
-                call()
+            for _ in range(2):
+                with pytest.raises(BlockingIOError):
+                    call()
         fill(pair[0])
         for call in (lambda: pair[0].send(b'x', flag),
                      lambda: pair[0].sendmsg([b'x'], [], flag)):
@@ -604,12 +605,38 @@ class TestConcurrentUse:
         with pytest.raises(socket.timeout):
             in_native_thread(pair[0].recv, 1)
 
-    def test_closed_in_another_thread(self, pair, spawn_reader, errors):
+    @pytest.mark.parametrize('call', [
+        lambda sock: sock.close(), lambda sock: os.close(sock.detach()),
+        lambda sock: sock.shutdown(socket.SHUT_RDWR)])
+    def test_closed_in_another_thread(self, pair, spawn_reader, errors, call):
         reader = spawn_reader(pair[0])
-        in_native_thread(pair[0].close)
+        in_native_thread(call, pair[0])
         with pytest.raises(OSError) as it:
             reader.get()
         assert it.value.errno == errno.EBADF
+
+    def test_closed_in_another_thread_when_nobody_waits(self, pair):
+        pair[1].send(b'x')
+        assert pair[0]._read_event is pair[0]._read_event
+        in_native_thread(pair[0].close)
+        with pytest.raises(ConnectionResetError):
+            pair[1].recv(1)  # what was sent has not been received
+
+    def test_made_in_a_thread_that_has_ended(self, errors):
+        one, other = in_native_thread(socket.socketpair)
+        with one, other:
+            one.settimeout(0.01)
+            with pytest.raises(socket.timeout):
+                one.recv(1)
+            one.settimeout(None)
+            gevent.spawn(other.send, b'x')
+            assert one.recv(1) == b'x'
+            reader = gevent.spawn(one.recv, 1)
+            gevent.sleep(0)
+            one.close()
+            with pytest.raises(OSError) as it:
+                reader.get()
+            assert it.value.errno == errno.EBADF
 
 
 class TestMakefile:

@@ -184,26 +184,22 @@ class socket(SocketMixin):
             self._real_close()
 
     def _real_close(self):
-        if not self._sock:
-            return
-        fileno = self._sock.fileno()
-        self._drop_events_and_close()
-        self._sock = _closedsocket(self._sock, fileno, 'closed')
+        if self._sock:
+            self._drop_events_and_close(self._detach_socket('closed'))
 
     def detach(self):
         """Close the socket but not its descriptor, which is returned."""
         self._closed = True
-        sock = self._sock
-        if not sock:
+        if not self._sock:
             return -1
-        self._drop_events_and_close(closefd=False)
-        self._sock = _closedsocket(sock, sock.fileno(), 'detached')
+        sock = self._detach_socket('detached')
+        self._drop_events_and_close(sock, closefd=False)
         return sock.detach()
 
-    def _detach_socket(self, reason):
+    def _detach_socket(self, fate):
         # Leaves a stand-in; the C socket goes to the caller.
         sock = self._sock
-        self._sock = _closedsocket(sock, sock.fileno(), reason)
+        self._sock = _closedsocket(sock, sock.fileno(), fate)
         return sock
 
     if hasattr(_realsocket, 'recvmsg'):

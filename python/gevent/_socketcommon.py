@@ -16,6 +16,7 @@ from os import strerror
 from time import monotonic
 
 from gevent import _hub_primitives
+from gevent._hub_local import get_hub_if_exists
 from gevent._hub_local import get_hub_noargs as get_hub
 from gevent._hub_primitives import wait_on_watcher as wait
 from gevent._hub_primitives import wait_read, wait_readwrite, wait_write
@@ -263,20 +264,22 @@ class SocketMixin:
     @property
     def _read_event(self):
         """The watcher for input; ``None`` once the socket is closed."""
-        if self._reader is None:
-            self._reader = self._make_watcher(_READ)
-        return self._reader
+        return self._reader or self._make_watcher('_reader', _READ)
 
     @property
     def _write_event(self):
         """The watcher for output; ``None`` once the socket is closed."""
-        if self._writer is None:
-            self._writer = self._make_watcher(_WRITE)
-        return self._writer
+        return self._writer or self._make_watcher('_writer', _WRITE)
 
-    def _make_watcher(self, events):
+    def _make_watcher(self, slot, events):
         fileno = self._sock.fileno()
-        return None if fileno < 0 else self.hub.loop.io(fileno, events)
+        if fileno < 0:
+            return None
+        hub = get_hub()
+        watcher = hub.loop.io(fileno, events)
+        if hub is self.hub:  # else it is for one wait in another thread
+            setattr(self, slot, watcher)
+        return watcher
 
     def _wait(self, watcher, timeout_exc=None):
         """Wait for *watcher*, as long as the socket's timeout allows.
@@ -317,23 +320,45 @@ class SocketMixin:
 
     # Life
 
-    def _drop_events_and_close(self, closefd=True,
-                               _cancel_wait_ex=cancel_wait_ex):
-        """Wake whoever waits with an exception, then close the descriptor."""
+    def _drop_events_and_close(self, sock, closefd=True):
+        """Wake whoever waits with an exception, then close the C socket."""
         watchers = [watcher for watcher in (self._reader, self._writer)
                     if watcher is not None]
         self._reader = self._writer = None
-        sock = self._sock
-        then, args = (self._drop_ref_on_close, (sock,)) if closefd else (
-            _nothing, ())
+        then = sock.close if closefd else _nothing
+        here = get_hub_if_exists()
+        if here is not self.hub:
+            watchers = self._leave_to_its_thread(watchers, sock, here)
+            if watchers:
+                self.hub.loop.run_callback_threadsafe(
+                    self.hub.cancel_waits_close_and_then, watchers,
+                    cancel_wait_ex, then)
+                return
         if watchers:
-            self.hub.cancel_waits_close_and_then(
-                watchers, _cancel_wait_ex, then, *args)
+            self.hub.cancel_waits_close_and_then(watchers, cancel_wait_ex,
+                                                 then)
         else:
-            then(*args)
+            then()
 
-    def _drop_ref_on_close(self, sock):
-        sock.close()
+    def _leave_to_its_thread(self, watchers, sock, here):
+        """Which of the *watchers*, of another thread's hub, that thread has to
+        close: those in use. The others go with their last reference."""
+        fileno = sock.fileno()
+        if here is not None and here.loop is not None and fileno >= 0:
+            here.loop.closing_fd(fileno)  # who waits in this thread
+        if self.hub.loop is None:
+            return ()
+        return [watcher for watcher in watchers
+                if watcher.callback is not None]
+
+    def _cancel_wait(self, watcher):
+        if watcher is None:
+            return
+        if get_hub_if_exists() is self.hub:
+            self.hub.cancel_wait(watcher, cancel_wait_ex)
+        elif self.hub.loop is not None:
+            self.hub.loop.run_callback_threadsafe(
+                self.hub.cancel_wait, watcher, cancel_wait_ex)
 
     def _check_open(self):
         if self._sock.fileno() < 0:
@@ -380,9 +405,9 @@ class SocketMixin:
     def shutdown(self, how):
         """Shut down one or both directions, and wake who waits for them."""
         if how in (__socket__.SHUT_RD, __socket__.SHUT_RDWR):
-            self.hub.cancel_wait(self._reader, cancel_wait_ex)
+            self._cancel_wait(self._reader)
         if how in (__socket__.SHUT_WR, __socket__.SHUT_RDWR):
-            self.hub.cancel_wait(self._writer, cancel_wait_ex)
+            self._cancel_wait(self._writer)
         self._sock.shutdown(how)
 
     # What needs no waiting

@@ -372,13 +372,13 @@ static PyObject *when_possible(PyObject *module, PyObject *const *args,
                                                         Py_ssize_t))
 {
     PyObject *result;
-    int again = 1;
+    int flags, again = 1;
 
-    if (check_count(who, nargs, 5, 5) != 0)
+    if (check_count(who, nargs, 5, 5) != 0 || as_int(args[2], &flags) != 0)
         return NULL;
     do {
         result = transfer_of(module, args, 3);
-        if (result != Py_None)
+        if (result != Py_None || flags & MSG_DONTWAIT)
             return result;
         again = wait_to_go_on(args[3], args[4]);
         if (again != 0)
