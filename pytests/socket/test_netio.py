@@ -4,6 +4,7 @@ import _socket
 import errno
 import os
 
+import gevent
 import pytest
 
 from libgcore import _engine, _netio
@@ -146,3 +147,18 @@ def test_pipes(netio):
     finally:
         os.close(reading)
         os.close(writing)
+
+
+def test_waiting_is_left_to_the_caller_without_a_watcher(netio, pair):
+    assert netio.sock_recv_waiting(pair[0], 10, 0, None, None) is None
+    assert netio.sock_send_waiting(pair[1], b'abc', 0, None, None) == 3
+    assert netio.sock_recv_waiting(pair[0], 10, 0, None, None) == b'abc'
+
+
+def test_waiting_is_not_for_calls_that_must_not(netio, pair):
+    watcher = gevent.get_hub().loop.io(pair[0].fileno(), 1)
+    for flags, timeout in ((_socket.MSG_DONTWAIT, None), (0, 0.0)):
+        assert netio.sock_recv_waiting(
+            pair[0], 10, flags, watcher, timeout) is None
+    watcher.close()
+    assert netio.sock_recv_waiting(pair[0], 10, 0, watcher, None) is None
