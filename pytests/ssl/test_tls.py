@@ -91,8 +91,12 @@ def test_the_end(pair):
     assert client.recv(1) == b""
     client, server = pair(suppress_ragged_eofs=False)
     server.close()
-    with pytest.raises(ssl.SSLError):
-        client.recv(1)
+    # Older interpreters have OpenSSL ignore it in each context.
+    if client.context.options & getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0):
+        assert client.recv(1) == b""
+    else:
+        with pytest.raises(ssl.SSLError):
+            client.recv(1)
 
 
 def test_unwrap_both_ends(pair):

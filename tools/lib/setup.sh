@@ -11,7 +11,7 @@ logs=$build/log
 supported=(3.13 3.12 3.11 3.10 3.14)
 
 base_packages=(gcc libc6-dev cmake ninja-build pkg-config ca-certificates)
-test_packages=(libcmocka-dev valgrind)
+test_packages=(g++ libcmocka-dev valgrind netbase)
 bench_packages=(libuv1-dev)
 
 say() { printf 'gevent: %s\n' "$*" >&2; }

@@ -491,12 +491,16 @@ unsigned gcore__poller_backends(void)
 
 static struct ev_loop *make_loop(gcore__poller *poller, unsigned backend)
 {
+    static bool libev_is_set_up; /* loops of other threads read these */
     struct ev_loop *loop;
 
     /* libev notes for all its loops that there is a monotonic clock. */
     gcore__process_lock();
-    ev_set_allocator(give);
-    ev_set_syserr_cb(say_nothing);
+    if (!libev_is_set_up) {
+        ev_set_allocator(give);
+        ev_set_syserr_cb(say_nothing);
+        libev_is_set_up = true;
+    }
     errno = 0;
     making = poller;
     loop = ev_loop_new(backend | EVFLAG_NOENV);
