@@ -57,6 +57,10 @@ __imports__ = [
     'RLock',
 ]
 
+if sys.version_info >= (3, 12):
+    from _thread import daemon_threads_allowed
+    __imports__.append('daemon_threads_allowed')
+
 __all__ = [
     'allocate_lock',
     'get_ident',
@@ -248,10 +252,14 @@ def start_joinable_thread(function, handle=None, daemon=True):
     return handle
 
 
-def _make_thread_handle(ident):
-    """The handle of the running greenlet whose identity is *ident* (int)."""
+def _make_thread_handle(_ident):
+    """The handle of the running greenlet.
+
+    The identity that is passed is another one where the greenlet is taken for
+    the main thread, which happens in a child that it has forked.
+    """
     handle = _ThreadHandle()
-    handle._bind(ident)
+    handle._bind(get_ident())
     return handle
 
 
