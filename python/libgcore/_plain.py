@@ -11,6 +11,8 @@ import sys
 import threading
 import time
 import weakref
+# Taken before anything can be patched.
+from _thread import RLock as _NativeRLock
 from collections import deque
 
 from greenlet import GreenletExit, getcurrent, greenlet
@@ -223,6 +225,10 @@ def run_switch(loop, target):
 
 _NEW, _PARKED, _QUEUED, _RESUMED, _ENDED = range(5)
 
+#: Held for what threads must not do at the same time; in the accelerator it
+#: is the interpreter's lock. Never while switching.
+guard = _NativeRLock()
+
 
 class Wait:
     """One wait of the calling greenlet."""
@@ -276,12 +282,13 @@ class Wait:
         if hub is None or hub.loop is not self._loop:
             raise _error('InvalidThreadUseError')(
                 'a wait is parked by the thread that made it')
-        if self.woken:
-            self._state = _ENDED
-            return True
-        self.greenlet = getcurrent()
-        self._state = _PARKED
-        return False
+        with guard:
+            if self.woken:
+                self._state = _ENDED
+                return True
+            self.greenlet = getcurrent()
+            self._state = _PARKED
+            return False
 
     def _park_until(self, deadline, ref, priority):
         if self._begin():
@@ -312,14 +319,15 @@ class Wait:
 
     def wake(self, value=None):
         """Resume the greenlet, from any thread; False when it is over."""
-        if self.over or not self._loop.is_open:
-            return False
-        self.woken = True
-        self.value = value
-        if self._state == _PARKED:
-            self._state = _QUEUED
-            self._loop._push(self)
-        return True
+        with guard:
+            if self.over or not self._loop.is_open:
+                return False
+            self.woken = True
+            self.value = value
+            if self._state == _PARKED:
+                self._state = _QUEUED
+                self._loop._push(self)
+            return True
 
     __call__ = wake
 

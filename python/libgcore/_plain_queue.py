@@ -10,6 +10,7 @@ from heapq import heapify, heappop, heappush
 from queue import Empty, Full
 
 from libgcore import _plain
+from libgcore._plain import guard
 from libgcore._plain_sync import (
     UNSET, Links, Place, as_seconds, call_timed, deadline_after, in_hub,
     refuse_pickling,
@@ -146,12 +147,12 @@ class SimpleQueue:
         else:
             self._putters.tell_until(self, self._maxsize - self._qsize())
 
-    def _park(self, links, place, deadline, tell):
+    def _park(self, links, place, ready, deadline, tell):
         _plain.get_hub()
         if self.hub is None:
             self.hub = _plain.get_hub_if_exists()
         try:
-            return links.park(place, self, deadline)
+            return links.park(place, self, ready, deadline)
         except:
             if place.told:
                 tell()
@@ -169,25 +170,34 @@ class SimpleQueue:
         return self.put(item, False)
 
     def _timed_put(self, item, block, timeout):
-        if self.is_shutdown:
-            raise ShutDown
         if block:
             _check_timeout(timeout)
-        if self.full() and in_hub():
+        if self._try_put(item):
+            return
+        if in_hub():
             self._make_room()
+            if self._try_put(item):
+                return
             block = False
-        if not self.full():
-            self._put_now(item)
-        elif block:
-            self._put_waiting(item, deadline_after(timeout))
-        else:
+        if not block:
             raise Full
+        self._put_waiting(item, deadline_after(timeout))
 
-    def _put_now(self, item):
-        self._put(item)
-        if self._tracks_tasks:
-            self._unfinished += 1
+    def _try_put(self, item):
+        # False: there is no room.
+        with guard:
+            if self.is_shutdown:
+                raise ShutDown
+            if self.full():
+                return False
+            self._put(item)
+            if self._tracks_tasks:
+                self._unfinished += 1
         self._tell_getters()
+        return True
+
+    def _has_room(self):
+        return self.is_shutdown or not self.full()
 
     def _make_room(self):
         # In the hub: let getters that can go on make room.
@@ -198,19 +208,15 @@ class SimpleQueue:
 
     def _put_waiting(self, item, deadline):
         place = Place()
-        while True:
-            if not self._park(self._putters, place, deadline,
-                              self._tell_putters):
-                raise Full
-            if self.is_shutdown or not self.full():
-                break
         try:
-            if self.is_shutdown:
-                raise ShutDown
-            self._put_now(item)
+            while self._park(self._putters, place, self._has_room, deadline,
+                             self._tell_putters):
+                if self._try_put(item):
+                    return
         finally:
             self._putters.remove(place)
             self._tell_putters()
+        raise Full
 
     # -- get and peek
 
@@ -237,18 +243,29 @@ class SimpleQueue:
         return item
 
     def _take(self, take, block, timeout):
-        if not self._qsize():
-            if self.is_shutdown:
-                raise ShutDown
-            if in_hub():
-                self._fetch_item()
-                block = False
-        if self._qsize():
-            return take()
+        taken = self._try_take(take)
+        if not taken and in_hub():
+            self._fetch_item()
+            taken = self._try_take(take)
+            block = False
+        if taken:
+            return taken[0]
         if not block:
             raise Empty
         return self._take_waiting(
             take, deadline_after(_check_timeout(timeout)))
+
+    def _try_take(self, take):
+        # (item,), or () when there is none.
+        with guard:
+            if self._qsize():
+                return (take(),)
+            if self.is_shutdown:
+                raise ShutDown
+            return ()
+
+    def _has_item(self):
+        return self.is_shutdown or self._qsize()
 
     def _fetch_item(self):
         # In the hub: let putters that wait bring an item.
@@ -259,19 +276,16 @@ class SimpleQueue:
 
     def _take_waiting(self, take, deadline):
         place = Place()
-        while True:
-            if not self._park(self._getters, place, deadline,
-                              self._tell_getters):
-                raise Empty
-            if self._qsize() or self.is_shutdown:
-                break
         try:
-            if not self._qsize():
-                raise ShutDown
-            return take()
+            while self._park(self._getters, place, self._has_item, deadline,
+                             self._tell_getters):
+                taken = self._try_take(take)
+                if taken:
+                    return taken[0]
         finally:
             self._getters.remove(place)
             self._tell_getters()
+        raise Empty
 
     def __iter__(self):
         return self
@@ -296,7 +310,8 @@ class SimpleQueue:
         place = Place()
         tell = {'getters': self._tell_getters,
                 'putters': self._tell_putters}.get(who, lambda: None)
-        if not self._park(links, place, deadline_after(timeout), tell):
+        if not self._park(links, place, lambda: False,
+                          deadline_after(timeout), tell):
             return False
         links.remove(place)
         return True
@@ -344,9 +359,10 @@ class Queue(SimpleQueue):
     def task_done(self):
         """Say that an item taken out has been dealt with; ValueError when
         more often than items were put in."""
-        if self._unfinished <= 0:
-            raise ValueError('task_done() called too many times')
-        self._unfinished -= 1
+        with guard:
+            if self._unfinished <= 0:
+                raise ValueError('task_done() called too many times')
+            self._unfinished -= 1
         if not self._unfinished:
             self._joiners.tell_all(self)
 
@@ -358,8 +374,9 @@ class Queue(SimpleQueue):
 
     def _join(self, timeout):
         place = Place()
-        told = self._park(self._joiners, place, deadline_after(timeout),
-                          lambda: None)
+        told = self._park(self._joiners, place,
+                          lambda: self._unfinished <= 0,
+                          deadline_after(timeout), lambda: None)
         if told:
             self._joiners.remove(place)
         return told or self._unfinished <= 0
@@ -481,15 +498,19 @@ class Channel:
     def _timed_put(self, item, block, timeout):
         if timeout is not None:
             as_seconds(timeout)
-        if self._give(item):
+        waits = block and not in_hub()
+        wait = self._new_wait() if waits else None
+        offer = (item, wait)
+        with guard:
+            given = self._give(item)
+            if waits and not given:
+                self._putters.append(offer)
+        if given:
             if not in_hub():
                 _plain.pause()  # the getter runs first
             return
-        if not block or in_hub():
+        if not waits:
             raise Full
-        wait = self._new_wait()
-        offer = (item, wait)
-        self._putters.append(offer)
         try:
             if not wait.park(timeout):
                 raise Full
@@ -509,13 +530,30 @@ class Channel:
     def _timed_get(self, block, timeout):
         if timeout is not None:
             as_seconds(timeout)
+        waits = block and not in_hub()
+        wait = self._new_wait() if waits else None
+        with guard:
+            offer = self._take_offer()
+            if waits and offer is None:
+                self._getters.append(wait)
+        if offer is not None:
+            return self._accept(*offer)
+        if not waits:
+            raise Empty
+        return self._get_waiting(wait, timeout)
+
+    def _take_offer(self):
+        # The first that still stands; its putter is yet to be woken if it is
+        # of this thread.
+        hub = _plain.get_hub_if_exists()
         while self._putters:
             item, putter = self._putters.popleft()
-            if putter is None or putter._state == _plain._PARKED:
-                return self._accept(item, putter)
-        if not block or in_hub():
-            raise Empty
-        return self._get_waiting(timeout)
+            if putter is None or putter.hub is hub:
+                if putter is None or not putter.over:
+                    return item, putter
+            elif putter.wake():
+                return item, None
+        return None
 
     def _accept(self, item, putter):
         # The putter runs behind us, we behind what is queued already.
@@ -531,9 +569,7 @@ class Channel:
             raise
         return item
 
-    def _get_waiting(self, timeout):
-        wait = self._new_wait()
-        self._getters.append(wait)
+    def _get_waiting(self, wait, timeout):
         try:
             if not wait.park(timeout):
                 raise Empty

@@ -15,6 +15,7 @@ from time import monotonic as _monotonic
 from greenlet import getcurrent
 
 from libgcore import _plain
+from libgcore._plain import guard
 
 __all__ = [
     'BoundedSemaphore', 'Event', 'Linkable', 'Links', 'NO_TIMER', 'Place',
@@ -143,7 +144,7 @@ class _Link:
         if self not in links.places or not self.told:
             return
         if not owner._is_open():
-            links.untell(self)
+            self.told = False
             return
         callback = self.callback
         links.untell_links_to(callback)
@@ -159,11 +160,10 @@ class _Link:
 class Links:
     """Who waits for an object, oldest first."""
 
-    __slots__ = ('places', 'told')
+    __slots__ = ('places',)
 
     def __init__(self):
         self.places = {}  # an ordered set
-        self.told = 0  # how many waits have been told
 
     def __len__(self):
         return len(self.places)
@@ -177,46 +177,45 @@ class Links:
         self.places[place] = None
 
     def remove(self, place):
-        """Remove, if it is there; True when it had been told."""
-        if place not in self.places:
-            return False
-        del self.places[place]
-        if place.told and not place.is_callback:
-            self.told -= 1
-        return place.told
-
-    def untell(self, place):
-        """Told, but it could not go on: let it wait again."""
-        if place.told and not place.is_callback:
-            self.told -= 1
-        place.told = False
+        """Remove, if it is there."""
+        with guard:
+            self.places.pop(place, None)
 
     def untell_links_to(self, callback):
         """One notification reaches a callback once."""
-        for place in self.places:
-            if place.told and getattr(place, 'callback', None) is callback:
-                self.untell(place)
+        with guard:
+            for place in self.places:
+                if getattr(place, 'callback', None) is callback:
+                    place.told = False
 
-    def _next_untold(self):
-        for place in self.places:
-            if not place.told:
-                return place
+    def _claim(self, enough):
+        # The oldest that has not been told, told now; None when there is
+        # none, or it is a wait and `enough` of those are told.
+        told = 0
+        with guard:
+            for place in self.places:
+                if place.told:
+                    told += not (place.is_callback or place.is_lost)
+                elif place.is_callback or told < enough:
+                    # Told before it is: a callback may run on another thread
+                    # before its scheduling returns.
+                    place.told = True
+                    return place
+                else:
+                    return None
         return None
 
-    def tell_one(self, owner):
-        """Tell the oldest that has not been told; False: there is none."""
+    def tell_one(self, owner, enough=float('inf')):
+        """Tell the oldest that has not been told, as long as fewer than
+        `enough` waits are; False when there is none to be told."""
         while True:
-            place = self._next_untold()
+            place = self._claim(enough)
             if place is None:
                 return False
-            # Told before it is: a callback may run on another thread before
-            # its scheduling returns.
-            place.told = True
-            self.told += not place.is_callback
             try:
                 accepted = place.tell(owner)
             except:
-                self.untell(place)
+                place.told = False
                 raise
             if accepted:
                 return True
@@ -230,17 +229,8 @@ class Links:
     def tell_until(self, owner, enough):
         """Tell, in order, until `enough` waits are told; callbacks and those
         whose hub is gone do not count."""
-        while True:
-            place = self._next_untold()
-            if place is None:
-                return
-            if not place.is_callback and self.told >= enough:
-                for lost in [other for other in self.places
-                             if other.told and other.is_lost]:
-                    self.remove(lost)
-                if self.told >= enough:
-                    return
-            self.tell_one(owner)
+        while self.tell_one(owner, enough):
+            pass
 
     def run_one(self):
         """In the hub: let one that was told run right now."""
@@ -258,18 +248,23 @@ class Links:
                 return True
         return False
 
-    def park(self, place, subject, deadline, is_lock=False):
-        """Wait until told: True, with `place` still in the list; False at
-        the deadline, and out of it. After an exception it is out, too;
-        `place.told` says whether the word has to be passed on."""
+    def park(self, place, subject, ready, deadline, is_lock=False):
+        """Wait until told, or until ``ready()`` is seen: True, with `place`
+        in the list or not; False at the deadline, and out of it. After an
+        exception it is out, too; `place.told` says whether the word has to be
+        passed on."""
         keep = is_lock and _thread_ident() != _main_ident
         if keep and _plain.get_hub_if_exists() is None:
             wait = _NativeWait()
         else:
             wait = _plain.Wait(subject)
-        self.untell(place)
-        place.wait = wait
-        self.add(place)
+        with guard:
+            # Another thread may have been quicker.
+            if ready():
+                return True
+            place.told = False
+            place.wait = wait
+            self.add(place)
         try:
             told = wait.park(_seconds_to(deadline), keep)
         except:
@@ -372,7 +367,7 @@ class Linkable:
         _plain.get_hub()
         self._bind_hub()
         place = Place()
-        if not self._links.park(place, self, deadline):
+        if not self._links.park(place, self, self.ready, deadline):
             return False
         self._links.remove(place)
         return True
@@ -528,27 +523,34 @@ class Semaphore(Linkable):
     def acquire(self, blocking=True, timeout=None):
         """Take a permit; False when there is none and `blocking` is false,
         or none came within `timeout` seconds."""
-        if self._counter > 0:
-            self._counter -= 1
+        if self._take():
             return True
         if not blocking:
             return False
-        return call_timed(self._await_permit, timeout, False, True)
+        return call_timed(self._await_permit, timeout, False, self._take)
+
+    def _take(self):
+        with guard:
+            if self._counter <= 0:
+                return False
+            self._counter -= 1
+            return True
 
     def wait(self, timeout=None):
         """Wait until there is a permit, without taking it, and return how
         many there are."""
         if self._counter <= 0:
-            call_timed(self._await_permit, timeout, False, False)
+            call_timed(self._await_permit, timeout, False, self.ready)
         return self._counter
 
-    def _await_permit(self, take, timeout):
+    def _await_permit(self, done, timeout):
         deadline = deadline_after(timeout)
         self._bind_hub()
         place = Place()
         while True:
             try:
-                told = self._links.park(place, self, deadline, True)
+                told = self._links.park(place, self, self.ready, deadline,
+                                        True)
             except:
                 if place.told:
                     self._notify()
@@ -556,17 +558,16 @@ class Semaphore(Linkable):
             if not told:
                 return False
             self._bind_hub()
-            if self._counter > 0:
+            if done():
                 break
-        if take:
-            self._counter -= 1
         self._links.remove(place)
         self._notify()
         return True
 
     def release(self):
         """Give a permit; returns how many there are."""
-        self._counter += 1
+        with guard:
+            self._counter += 1
         if self._links.places:
             self._notify()
         return self._counter
