@@ -149,16 +149,94 @@ def test_pipes(netio):
         os.close(writing)
 
 
-def test_waiting_is_left_to_the_caller_without_a_watcher(netio, pair):
-    assert netio.sock_recv_waiting(pair[0], 10, 0, None, None) is None
-    assert netio.sock_send_waiting(pair[1], b'abc', 0, None, None) == 3
-    assert netio.sock_recv_waiting(pair[0], 10, 0, None, None) == b'abc'
+class Blocked(Exception):
+    pass
 
 
-def test_waiting_is_not_for_calls_that_must_not(netio, pair):
-    watcher = gevent.get_hub().loop.io(pair[0].fileno(), 1)
+@pytest.fixture
+def sock(netio, pair):
+    class Socket(netio.SocketBase):
+        asked = ()
+
+        def _wait_readable(self, seconds):
+            self.asked += (('read', seconds),)
+            pair[1].send(b'late')
+
+        def _wait_writable(self, seconds):
+            self.asked += (('write', seconds),)
+            raise Blocked
+
+    made = Socket()
+    made._sock = pair[0]
+    made._reader = made._writer = made.timeout = made.hub = None
+    return made
+
+
+def fill(sock):
+    with pytest.raises(Blocked):
+        while True:
+            sock.send(b'x' * 100000)
+    sock.asked = ()
+
+
+def test_a_receive_waits_by_the_method_where_there_is_no_watcher(sock):
+    assert sock.recv(10) == b'late'
+    assert sock.asked == (('read', None),)
+
+
+def test_what_is_there_is_received_without_waiting(sock, pair):
+    pair[1].send(b'abc')
+    assert sock.recv(2) == b'ab'
+    assert sock.recv(10, 0) == b'c'
+    assert sock.asked == ()
+
+
+def test_calls_that_must_not_wait_have_no_time(sock):
+    fill(sock)
     for flags, timeout in ((_socket.MSG_DONTWAIT, None), (0, 0.0)):
-        assert netio.sock_recv_waiting(
-            pair[0], 10, flags, watcher, timeout) is None
-    watcher.close()
-    assert netio.sock_recv_waiting(pair[0], 10, 0, watcher, None) is None
+        sock.timeout = timeout
+        sock.recv(10, flags)
+        with pytest.raises(Blocked):
+            sock.send(b'x', flags)
+    assert sock.asked == (('read', 0.0), ('write', 0.0)) * 2
+
+
+def test_a_closed_watcher_is_not_waited_on(sock, pair):
+    sock._reader = gevent.get_hub().loop.io(pair[0].fileno(), 1)
+    sock._reader.close()
+    assert sock.recv(10) == b'late'
+    assert sock.asked == (('read', None),)
+
+
+def test_send_takes_its_timeout_by_place_and_by_name(sock):
+    fill(sock)
+    sock.timeout = 5
+    for call in (lambda: sock.send(b'x', 0, 3),
+                 lambda: sock.send(b'x', timeout=3),
+                 lambda: sock.send(b'x', flags=0, timeout=3),
+                 lambda: sock.send(b'x', 0, ...),
+                 lambda: sock.send(b'x')):
+        with pytest.raises(Blocked):
+            call()
+    assert [seconds for _, seconds in sock.asked] == [3, 3, 3, 5, 5]
+
+
+def test_wrong_arguments_are_type_errors(sock):
+    for call in (lambda: sock.recv(), lambda: sock.recv(1, 2, 3),
+                 lambda: sock.recv(1, None), lambda: sock.recv('1'),
+                 lambda: sock.send(), lambda: sock.send(b'', 0, None, 1),
+                 lambda: sock.send(b'', 0, flags=0), lambda: sock.send('x'),
+                 lambda: sock.send(b'', color=1)):
+        with pytest.raises(TypeError):
+            call()
+
+
+def test_an_unset_member_is_an_attribute_error(netio):
+    empty = netio.SocketBase()
+    with pytest.raises(AttributeError):
+        empty.recv(1)
+    empty.timeout = None
+    with pytest.raises(AttributeError):
+        empty.recv(1)
+    with pytest.raises(AttributeError):
+        empty.send(b'')

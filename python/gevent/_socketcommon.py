@@ -73,11 +73,9 @@ __imports__ = [name for name in __socket__.__all__
 _netio = _engine if hasattr(_engine, 'sock_recv') else _netio
 _recv_into = _netio.sock_recv_into
 _send = _netio.sock_send
-_recv_waiting = _netio.sock_recv_waiting
-_send_waiting = _netio.sock_send_waiting
 
 #: Stands for "the socket's own timeout".
-timeout_default = object()
+timeout_default = ...
 
 _READ, _WRITE = 1, 2
 
@@ -242,22 +240,15 @@ def _wait_in_this_thread(watcher, seconds):
         own.close()
 
 
-class SocketMixin:
-    """The methods of a cooperative socket.
+class SocketMixin(_netio.SocketBase):
+    """The methods of a cooperative socket; `recv` and `send` are the base's.
 
     :ivar hub: the hub of the thread that made the socket.
     :ivar timeout: seconds (float) that an operation may wait; ``None`` for no
         limit, 0.0 for a socket that does not wait.
     """
 
-    __slots__ = (
-        'hub',
-        'timeout',
-        '_sock',
-        '_reader',
-        '_writer',
-        '__weakref__',
-    )
+    __slots__ = ()
 
     # Waiting
 
@@ -290,6 +281,12 @@ class SocketMixin:
             waits for it already.
         """
         _wait_for(watcher, self.timeout, timeout_exc)
+
+    def _wait_readable(self, seconds):
+        _wait_for(self._reader or self._read_event, seconds)
+
+    def _wait_writable(self, seconds):
+        _wait_for(self._writer or self._write_event, seconds)
 
     def _seconds(self, flags):
         """How long a call with *flags* may wait."""
@@ -517,20 +514,10 @@ class SocketMixin:
 
     # Receiving
 
-    def recv(self, bufsize, flags=0, /):
-        """recv(bufsize[, flags]) -> bytes
-
-        Receive up to *bufsize* bytes; none of them at the end of the stream.
-        """
-        while (data := _recv_waiting(self._sock, bufsize, flags, self._reader,
-                                     self.timeout)) is None:
-            _wait_for(self._reader or self._read_event, self._seconds(flags))
-        return data
-
     def recv_into(self, buffer, nbytes=0, flags=0):
         """Receive into *buffer*; the number of bytes is returned."""
         while (count := _recv_into(self._sock, buffer, nbytes, flags)) is None:
-            _wait_for(self._reader or self._read_event, self._seconds(flags))
+            self._wait_readable(self._seconds(flags))
         return count
 
     def recvfrom(self, bufsize, flags=0, /):
@@ -543,20 +530,6 @@ class SocketMixin:
                                    flags)
 
     # Sending
-
-    def send(self, data, flags=0, timeout=timeout_default):
-        """Send what the kernel takes of *data*; the number of bytes is returned.
-
-        :param timeout: seconds to wait at most, in place of the socket's own.
-        """
-        if timeout is timeout_default:
-            timeout = self.timeout
-        if flags & _MSG_DONTWAIT:
-            timeout = 0.0
-        while (sent := _send_waiting(self._sock, data, flags, self._writer,
-                                     timeout)) is None:
-            _wait_for(self._writer or self._write_event, timeout)
-        return sent
 
     def sendall(self, data, flags=0):
         """Send all of *data*; the timeout is for the whole of it.

@@ -3,10 +3,13 @@
 The plain Python twin of the accelerator's ``netio.c``: the same names, the
 same answers. A transfer that fails otherwise raises ``OSError``.
 """
+import _socket
 import os
 
-__all__ = ['sock_recv', 'sock_recv_into', 'sock_recv_waiting', 'sock_send',
-           'sock_send_waiting', 'fd_read', 'fd_write']
+__all__ = ['SocketBase', 'sock_recv', 'sock_recv_into', 'sock_send', 'fd_read',
+           'fd_write']
+
+_MSG_DONTWAIT = int(getattr(_socket, 'MSG_DONTWAIT', 0))
 
 
 def sock_recv(sock, size: int, flags: int = 0) -> 'bytes | None':
@@ -37,16 +40,31 @@ def sock_send(sock, data, flags: int = 0) -> 'int | None':
         return None
 
 
-def sock_recv_waiting(sock, size: int, flags: int, _watcher,
-                      _timeout) -> 'bytes | None':
-    """Receive; ``None`` where the caller must wait: here, always."""
-    return sock_recv(sock, size, flags)
+class SocketBase:
+    """What every cooperative socket has."""
 
+    __slots__ = ('_sock', '_reader', '_writer', 'timeout', 'hub',
+                 '__weakref__')
 
-def sock_send_waiting(sock, data, flags: int, _watcher,
-                      _timeout) -> 'int | None':
-    """Send; ``None`` where the caller must wait: here, always."""
-    return sock_send(sock, data, flags)
+    def recv(self, bufsize, flags=0, /):
+        """Receive up to *bufsize* bytes; none of them at the end of the stream.
+        """
+        seconds = 0.0 if flags & _MSG_DONTWAIT else self.timeout
+        while (data := sock_recv(self._sock, bufsize, flags)) is None:
+            self._wait_readable(seconds)
+        return data
+
+    def send(self, data, flags=0, timeout=...):
+        """Send what the kernel takes of *data*; the number of bytes is returned.
+
+        :param timeout: seconds to wait at most, in place of the socket's own.
+        """
+        seconds = self.timeout if timeout is ... else timeout
+        if flags & _MSG_DONTWAIT:
+            seconds = 0.0
+        while (sent := sock_send(self._sock, data, flags)) is None:
+            self._wait_writable(seconds)
+        return sent
 
 
 def fd_read(fd: int, size: int) -> 'bytes | None':

@@ -51,7 +51,7 @@ enum { SMALL = 16 * 1024 };
 
 static PyTypeObject *socket_type;
 static PyObject *blocking_error;
-static PyObject *fileno_method;
+static PyCFunction fileno_of; /* what socket.fileno() runs */
 static PyObject *name_recv;
 static PyObject *name_recv_into;
 static PyObject *name_send;
@@ -230,7 +230,7 @@ static int is_socket(PyObject *object)
 
 static int socket_fd(PyObject *sock, int *out)
 {
-    PyObject *number = PyObject_CallFunctionObjArgs(fileno_method, sock, NULL);
+    PyObject *number = fileno_of(sock, NULL);
     int result;
 
     if (number == NULL)
@@ -341,63 +341,249 @@ static PyObject *sock_send(PyObject *module, PyObject *const *args,
     return give(&t, args[1]);
 }
 
-/* Wait within a socket's timeout until a transfer may go on.  1: try again,
- * 0: the caller must see to it in Python, -1: exception. */
-static int wait_to_go_on(PyObject *watcher, PyObject *timeout)
-{
-    if (timeout != Py_None) {
-        double seconds = PyFloat_AsDouble(timeout);
+/* ---- cooperative sockets -------------------------------------------------- */
 
-        if (seconds == -1.0 && PyErr_Occurred())
-            return -1;
-        if (seconds == 0.0)
-            return 0;
-    }
-    if (!accel_watcher_is_ours(watcher))
-        return 0;
-    switch (accel_watcher_wait(watcher, timeout)) {
-    case 1:
-        return 1;
-    case 0:
-        PyErr_SetString(PyExc_TimeoutError, "timed out");
-    }
-    return -1;
+/* What every cooperative socket has: the C socket, who waits for it, and the
+ * two calls that programs make most often. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *sock;
+    PyObject *reader, *writer; /* watchers, or None */
+    PyObject *timeout;         /* seconds, or None */
+    PyObject *hub;
+    PyObject *weakrefs;
+} SocketObject;
+
+typedef PyObject *transfer_function(PyObject *, PyObject *const *,
+                                    Py_ssize_t);
+
+static PyObject *no_flags;
+static PyObject *name_wait_readable;
+static PyObject *name_wait_writable;
+
+static bool is_zero(PyObject *timeout)
+{
+    double seconds = timeout == Py_None ? -1.0 : PyFloat_AsDouble(timeout);
+
+    PyErr_Clear(); /* what is no number is complained about by who waits */
+    return seconds == 0.0;
 }
 
-/* (sock, what, flags, watcher, timeout): `transfer` until it gets through. */
-static PyObject *when_possible(PyObject *module, PyObject *const *args,
-                               Py_ssize_t nargs, const char *who,
-                               PyObject *(*transfer_of)(PyObject *,
-                                                        PyObject *const *,
-                                                        Py_ssize_t))
+/* Wait within `timeout` until a transfer may go on; -1 with an exception. */
+static int wait_to_go_on(PyObject *self, PyObject *watcher, PyObject *timeout,
+                         PyObject *name_wait)
 {
     PyObject *result;
-    int flags, again = 1;
 
-    if (check_count(who, nargs, 5, 5) != 0 || as_int(args[2], &flags) != 0)
-        return NULL;
-    do {
-        result = transfer_of(module, args, 3);
-        if (result != Py_None || flags & MSG_DONTWAIT)
+    if (watcher != NULL && !is_zero(timeout) &&
+        accel_watcher_is_ours(watcher)) {
+        int happened = accel_watcher_wait(watcher, timeout);
+
+        if (happened == 0)
+            PyErr_SetString(PyExc_TimeoutError, "timed out");
+        return happened == 1 ? 0 : -1;
+    }
+    result = PyObject_CallMethodObjArgs(self, name_wait, timeout, NULL);
+    if (result == NULL)
+        return -1;
+    Py_DECREF(result);
+    return 0;
+}
+
+/* `run` with the C socket as its first argument, until it gets through. Who
+ * closes the socket meanwhile replaces what it refers to. */
+static PyObject *when_possible(SocketObject *self, transfer_function *run,
+                               PyObject *operand, PyObject *flags,
+                               PyObject *timeout, PyObject **watcher,
+                               PyObject *name_wait)
+{
+    for (;;) {
+        PyObject *args[] = {self->sock, operand, flags};
+        PyObject *result, *waiting;
+        int failed;
+
+        if (args[0] == NULL) {
+            PyErr_SetString(PyExc_AttributeError, "_sock");
+            return NULL;
+        }
+        Py_INCREF(args[0]);
+        result = run(NULL, args, 3);
+        Py_DECREF(args[0]);
+        if (result != Py_None)
             return result;
-        again = wait_to_go_on(args[3], args[4]);
-        if (again != 0)
-            Py_DECREF(result);
-    } while (again > 0);
-    return again < 0 ? NULL : result;
+        Py_DECREF(result);
+        waiting = *watcher;
+        Py_XINCREF(waiting);
+        failed = wait_to_go_on((PyObject *)self, waiting, timeout, name_wait);
+        Py_XDECREF(waiting);
+        if (failed)
+            return NULL;
+    }
 }
 
-static PyObject *sock_recv_waiting(PyObject *module, PyObject *const *args,
-                                   Py_ssize_t nargs)
+/* How long a call with `flags` may wait, a new reference. */
+static PyObject *time_to_wait(PyObject *timeout, PyObject *flags)
 {
-    return when_possible(module, args, nargs, "recv", sock_recv);
+    int bits = 0;
+
+    if (flags != no_flags && as_int(flags, &bits) != 0)
+        return NULL;
+    if (bits & MSG_DONTWAIT)
+        return PyFloat_FromDouble(0.0);
+    if (timeout == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "timeout");
+        return NULL;
+    }
+    Py_INCREF(timeout);
+    return timeout;
 }
 
-static PyObject *sock_send_waiting(PyObject *module, PyObject *const *args,
-                                   Py_ssize_t nargs)
+static PyObject *socket_recv(PyObject *object, PyObject *const *args,
+                             Py_ssize_t nargs)
 {
-    return when_possible(module, args, nargs, "send", sock_send);
+    SocketObject *self = (SocketObject *)object;
+    PyObject *flags = nargs > 1 ? args[1] : no_flags;
+    PyObject *timeout, *result;
+
+    if (check_count("recv", nargs, 1, 2) != 0)
+        return NULL;
+    timeout = time_to_wait(self->timeout, flags);
+    if (timeout == NULL)
+        return NULL;
+    result = when_possible(self, sock_recv, args[0], flags, timeout,
+                           &self->reader, name_wait_readable);
+    Py_DECREF(timeout);
+    return result;
 }
+
+/* The optional arguments of send() by name: flags and timeout. */
+static int send_keywords(PyObject *const *values, PyObject *names,
+                         Py_ssize_t nargs, PyObject **flags,
+                         PyObject **timeout)
+{
+    Py_ssize_t count = names == NULL ? 0 : PyTuple_Size(names);
+
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *name = PyTuple_GetItem(names, i);
+
+        if (nargs < 2 &&
+            PyUnicode_CompareWithASCIIString(name, "flags") == 0) {
+            *flags = values[i];
+        } else if (nargs < 3 &&
+                   PyUnicode_CompareWithASCIIString(name, "timeout") == 0) {
+            *timeout = values[i];
+        } else {
+            PyErr_Format(PyExc_TypeError,
+                         "send() got an unexpected keyword argument %R", name);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static PyObject *socket_send(PyObject *object, PyObject *const *args,
+                             Py_ssize_t nargs, PyObject *names)
+{
+    SocketObject *self = (SocketObject *)object;
+    PyObject *flags = nargs > 1 ? args[1] : no_flags;
+    PyObject *timeout = nargs > 2 ? args[2] : Py_Ellipsis;
+    PyObject *result;
+
+    if (check_count("send", nargs, 1, 3) != 0 ||
+        (names != NULL &&
+         send_keywords(args + nargs, names, nargs, &flags, &timeout) != 0))
+        return NULL;
+    timeout = time_to_wait(timeout == Py_Ellipsis ? self->timeout : timeout,
+                           flags);
+    if (timeout == NULL)
+        return NULL;
+    result = when_possible(self, sock_send, args[0], flags, timeout,
+                           &self->writer, name_wait_writable);
+    Py_DECREF(timeout);
+    return result;
+}
+
+static int socket_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    SocketObject *self = (SocketObject *)object;
+
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->sock);
+    Py_VISIT(self->reader);
+    Py_VISIT(self->writer);
+    Py_VISIT(self->timeout);
+    Py_VISIT(self->hub);
+    return 0;
+}
+
+static int socket_clear(PyObject *object)
+{
+    SocketObject *self = (SocketObject *)object;
+
+    Py_CLEAR(self->sock);
+    Py_CLEAR(self->reader);
+    Py_CLEAR(self->writer);
+    Py_CLEAR(self->timeout);
+    Py_CLEAR(self->hub);
+    return 0;
+}
+
+static void socket_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+
+    PyObject_GC_UnTrack(object);
+    if (((SocketObject *)object)->weakrefs != NULL)
+        PyObject_ClearWeakRefs(object);
+    socket_clear(object);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+    Py_DECREF(type);
+}
+
+static PyMethodDef socket_methods[] = {
+    {"recv", (PyCFunction)(void (*)(void))socket_recv, METH_FASTCALL,
+     "recv($self, bufsize, flags=0, /)\n--\n\n"
+     "Receive up to *bufsize* bytes; none of them at the end of the stream."},
+    {"send", (PyCFunction)(void (*)(void))socket_send,
+     METH_FASTCALL | METH_KEYWORDS,
+     "send($self, data, flags=0, timeout=...)\n--\n\n"
+     "Send what the kernel takes of *data*; the number of bytes is returned."
+     "\n\n:param timeout: seconds to wait at most, in place of the socket's "
+     "own."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef socket_members[] = {
+    {"_sock", T_OBJECT_EX, offsetof(SocketObject, sock), 0, NULL},
+    {"_reader", T_OBJECT_EX, offsetof(SocketObject, reader), 0, NULL},
+    {"_writer", T_OBJECT_EX, offsetof(SocketObject, writer), 0, NULL},
+    {"timeout", T_OBJECT_EX, offsetof(SocketObject, timeout), 0,
+     "Seconds that an operation may wait; None: no limit."},
+    {"hub", T_OBJECT_EX, offsetof(SocketObject, hub), 0,
+     "The hub of the thread that made the socket."},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(SocketObject, weakrefs),
+     READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot socket_slots[] = {
+    {Py_tp_doc, "What every cooperative socket has."},
+    {Py_tp_traverse, socket_traverse},
+    {Py_tp_clear, socket_clear},
+    {Py_tp_dealloc, socket_dealloc},
+    {Py_tp_methods, socket_methods},
+    {Py_tp_members, socket_members},
+    {0, NULL},
+};
+
+static PyType_Spec socket_spec = {
+    .name = "libgcore._accel.SocketBase",
+    .basicsize = sizeof(SocketObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = socket_slots,
+};
+
+/* ---- files ---------------------------------------------------------------- */
 
 static PyObject *fd_read(PyObject *module, PyObject *const *args,
                          Py_ssize_t nargs)
@@ -431,17 +617,32 @@ static PyMethodDef methods[] = {
     METHOD(sock_recv_into,
            "sock_recv_into(sock, buffer, size=0, flags=0) -> count or None"),
     METHOD(sock_send, "sock_send(sock, data, flags=0) -> count or None"),
-    METHOD(sock_recv_waiting,
-           "sock_recv_waiting(sock, size, flags, watcher, timeout) -> bytes\n\n"
-           "None where waiting is not for this function: no timeout to wait "
-           "for, or a\nwatcher that is not of this thread."),
-    METHOD(sock_send_waiting,
-           "sock_send_waiting(sock, data, flags, watcher, timeout) -> count\n\n"
-           "None as with sock_recv_waiting()."),
     METHOD(fd_read, "fd_read(fd, size) -> bytes or None"),
     METHOD(fd_write, "fd_write(fd, data) -> count or None"),
     {NULL, NULL, 0, NULL},
 };
+
+/* The function behind a method of every C socket without arguments, which
+ * costs less than calling the method. */
+static int find_fileno(PyObject *type)
+{
+    PyObject *make = PyObject_GetAttrString(type, "__new__");
+    PyObject *sock =
+        make ? PyObject_CallFunctionObjArgs(make, type, NULL) : NULL;
+    PyObject *method = sock ? PyObject_GetAttrString(sock, "fileno") : NULL;
+
+    if (method != NULL) {
+        if (PyCFunction_GetFlags(method) == METH_NOARGS)
+            fileno_of = PyCFunction_GetFunction(method);
+        else if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_TypeError, "_socket.socket.fileno takes "
+                                             "arguments");
+    }
+    Py_XDECREF(method);
+    Py_XDECREF(sock);
+    Py_XDECREF(make);
+    return fileno_of == NULL ? -1 : 0;
+}
 
 static int find_socket_type(void)
 {
@@ -454,28 +655,34 @@ static int find_socket_type(void)
     Py_DECREF(module);
     if (type == NULL)
         return -1;
-    fileno_method = PyObject_GetAttrString(type, "fileno");
-    if (fileno_method == NULL) {
-        Py_DECREF(type);
-        return -1;
-    }
     if (!PyType_Check(type)) {
         Py_DECREF(type);
         PyErr_SetString(PyExc_TypeError, "_socket.socket is not a type");
         return -1;
     }
     socket_type = (PyTypeObject *)type;
-    return 0;
+    return find_fileno(type);
+}
+
+static int make_names(void)
+{
+    no_flags = PyLong_FromLong(0);
+    name_recv = PyUnicode_InternFromString("recv");
+    name_recv_into = PyUnicode_InternFromString("recv_into");
+    name_send = PyUnicode_InternFromString("send");
+    name_wait_readable = PyUnicode_InternFromString("_wait_readable");
+    name_wait_writable = PyUnicode_InternFromString("_wait_writable");
+    return no_flags && name_recv && name_recv_into && name_send &&
+                   name_wait_readable && name_wait_writable
+               ? 0
+               : -1;
 }
 
 int netio_init(PyObject *module)
 {
     blocking_error = PyExc_BlockingIOError;
-    name_recv = PyUnicode_InternFromString("recv");
-    name_recv_into = PyUnicode_InternFromString("recv_into");
-    name_send = PyUnicode_InternFromString("send");
-    if (name_recv == NULL || name_recv_into == NULL || name_send == NULL ||
-        find_socket_type() != 0)
+    if (make_names() != 0 || find_socket_type() != 0 ||
+        accel_add_type(module, &socket_spec, NULL) == NULL)
         return -1;
     return PyModule_AddFunctions(module, methods);
 }
