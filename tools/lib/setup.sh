@@ -13,6 +13,9 @@ supported=(3.13 3.12 3.11 3.10 3.14)
 base_packages=(gcc libc6-dev cmake ninja-build pkg-config ca-certificates)
 test_packages=(g++ libcmocka-dev valgrind netbase)
 bench_packages=(libuv1-dev)
+load_packages=(wrk openssl)
+# from the package index: servers to compare with, and what runs on them
+peer_packages=(uvloop granian waitress gunicorn flask)
 
 say() { printf 'gevent: %s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
