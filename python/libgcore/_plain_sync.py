@@ -205,6 +205,17 @@ class Links:
                     return None
         return None
 
+    def _tell(self, place, owner):
+        # A claimed one; False, and it is removed, when it has given up.
+        try:
+            accepted = place.tell(owner)
+        except:
+            place.told = False
+            raise
+        if not accepted:
+            self.remove(place)
+        return accepted
+
     def tell_one(self, owner, enough=float('inf')):
         """Tell the oldest that has not been told, as long as fewer than
         `enough` waits are; False when there is none to be told."""
@@ -212,19 +223,25 @@ class Links:
             place = self._claim(enough)
             if place is None:
                 return False
-            try:
-                accepted = place.tell(owner)
-            except:
-                place.told = False
-                raise
-            if accepted:
+            if self._tell(place, owner):
                 return True
-            self.remove(place)
+
+    def _claim_this(self, place):
+        with guard:
+            if place.told or place not in self.places:
+                return False
+            place.told = True
+            return True
 
     def tell_all(self, owner):
-        """Tell everyone there is."""
-        while self.tell_one(owner):
-            pass
+        """Tell everyone there is, and who comes meanwhile."""
+        more = True
+        while more:
+            more = False
+            for place in list(self.places):
+                if self._claim_this(place):
+                    more = True
+                    self._tell(place, owner)
 
     def tell_until(self, owner, enough):
         """Tell, in order, until `enough` waits are told; callbacks and those
