@@ -30,3 +30,18 @@ def test_without_waiters_nothing_is_pending():
     event.set()
     event.clear()
     assert event.wait(0.001) is False
+
+
+def test_a_loop_around_clear_and_wait_lets_others_run():
+    event = Event()
+    ended = []
+    run_callback = gevent.get_hub().loop.run_callback
+    run_callback(event.set)
+    run_callback(event.set)  # moves its turn behind who is woken
+    run_callback(run_callback, ended.append, True)
+    for _ in range(1000):
+        event.clear()
+        event.wait()
+        if ended:
+            return
+    raise AssertionError("it never gave up")

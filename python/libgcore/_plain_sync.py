@@ -437,9 +437,11 @@ class Event(Linkable):
         """Wait until the flag is set; False when `timeout` seconds ran
         out."""
         if self._flag or self._set_is_underway():
-            # Those who were told already run first.
-            if (any(place.told and place.wait is not None
-                    for place in self._links.places)
+            # Those who were told already run first; and at a flag that was
+            # cleared again, whoever is to set it: the caller may be in a loop.
+            if ((not self._flag
+                 or any(place.told and place.wait is not None
+                        for place in self._links.places))
                     and _plain.get_hub_if_exists() is not None
                     and not in_hub()):
                 _plain.pause()

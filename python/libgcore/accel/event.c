@@ -83,9 +83,11 @@ static PyObject *event_wait(PyObject *self, PyObject *const *args,
         && accel_parse("wait", names, values, args, nargs, keywords) < 0)
         return NULL;
     if (event->flag || set_is_underway(event)) {
-        /* Those who were told already run first. */
-        if (event->base.links.told_waits && accel_current_hub(0)
-            && !accel_in_hub() && accel_pause(NULL) < 0)
+        /* Those who were told already run first; and at a flag that was
+         * cleared again, whoever is to set it: the caller may be in a loop. */
+        if ((!event->flag || event->base.links.told_waits)
+            && accel_current_hub(0) && !accel_in_hub()
+            && accel_pause(NULL) < 0)
             return NULL;
         Py_RETURN_TRUE;
     }
