@@ -3,6 +3,7 @@ from fnmatch import fnmatchcase
 
 EXIT_STATUS = "(exit status)"
 DID_NOT_END = "did not end"
+NETWORK_REFUSED = 77  # the exit status of dns/private_network.py
 # From best to worst: a test that is recorded more than once keeps its worst.
 ORDER = ("started", "ok", "expected failure", "skip", "unexpected success",
          "fail", "error")
@@ -29,6 +30,7 @@ class Run:
     def __init__(self, tests, status, output):
         self.tests = tests
         self.output = output
+        self.network_refused = status == NETWORK_REFUSED and not tests
         if status is None:
             ended = "timed out"
         else:
@@ -67,6 +69,8 @@ class Comparison:
     @property
     def not_run(self):
         """Why this file tells nothing, or an empty text."""
+        if self.upstream.network_refused:
+            return "a private network is refused here"
         if self.upstream.all_skipped and not self.regressions:
             return "every test is skipped on upstream"
         if not any(map(self.upstream.passes, self.upstream.outcomes)):

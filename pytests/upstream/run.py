@@ -28,6 +28,10 @@ ROOT = HERE.parent.parent
 BUILD = Path(os.environ.get("GCORE_BUILD", ROOT / "build")) / "upstream"
 PROCESSES = 2
 TIME_LIMIT = 240  # seconds a file may take
+# Files that need names get a network of their own, where a name server of ours
+# knows what they ask for.
+NAMES = HERE / "names.json"
+PRIVATE_NETWORK = HERE.parent / "dns" / "private_network.py"
 # What upstream's own runner sets for each file.
 ENVIRONMENT = {
     "GEVENTTEST_USE_RESOURCES": "-network",
@@ -49,14 +53,32 @@ ENVIRONMENT = {
 class File:
     """One line of ``files.tsv``."""
 
-    def __init__(self, area, name, modules):
+    def __init__(self, area, name, modules, resolver=None):
         self.area = area
         self.name = name
         self.modules = modules.split()
+        self.resolver = resolver
 
     @property
     def stem(self):
         return self.name[:-len(".py")]
+
+    @property
+    def title(self):
+        return f"{self.name} ({self.resolver})" if self.resolver else self.name
+
+    def environment(self):
+        """What the variables of the run are beside `ENVIRONMENT`."""
+        if not self.resolver:
+            return {}
+        return {"GEVENTTEST_USE_RESOURCES": "network",
+                "GEVENT_RESOLVER": self.resolver}
+
+    def command(self, python):
+        command = [python, "-u", f"-mgevent.tests.{self.stem}"]
+        if self.resolver:
+            return [sys.executable, "-I", PRIVATE_NETWORK, NAMES, *command]
+        return command
 
 
 def read_table(name):
@@ -82,22 +104,22 @@ def choose_files(names, areas):
     """Return the files that *names* (with or without ``.py``) and *areas* ask
     for, all of them if neither asks for any."""
     files = read_files()
-    known = {file.stem: file for file in files}
+    known = {file.stem for file in files}
     if not names and not areas:
         return files
-    chosen = {}
+    chosen = set()
     for name in names:
         stem = Path(name).name.removesuffix(".py")
         if stem not in known:
             raise SystemExit(f"{name} is not listed in {HERE / 'files.tsv'}")
-        chosen[stem] = known[stem]
+        chosen.add(stem)
     for area in areas:
-        found = {file.stem: file for file in files if file.area == area}
+        found = {file.stem for file in files if file.area == area}
         if not found:
             raise SystemExit(f"no file of {HERE / 'files.tsv'} has "
                              f"the area {area!r}")
-        chosen.update(found)
-    return list(chosen.values())
+        chosen |= found
+    return [file for file in files if file.stem in chosen]
 
 
 # -- where it runs -----------------------------------------------------------------
@@ -126,15 +148,16 @@ class Side:
         """Run *file* in a process of its own; return its `Run`."""
         folder = self.build / "report"
         folder.mkdir(exist_ok=True)
-        record = folder / f"{file.stem}.{self.name}.outcomes"
-        output = folder / f"{file.stem}.{self.name}.txt"
+        report = ".".join(filter(None, (file.stem, file.resolver, self.name)))
+        record = folder / f"{report}.outcomes"
+        output = folder / f"{report}.txt"
         record.write_text("")
-        environment = dict(self.environment,
+        environment = dict(self.environment, **file.environment(),
                            UPSTREAM_TEST_RECORD=str(record))
-        command = [self.python, "-u", f"-mgevent.tests.{file.stem}"]
         with open(output, "wb") as out:
             process = subprocess.Popen(
-                command, env=environment, cwd=self.packages / "tests",
+                file.command(self.python), env=environment,
+                cwd=self.packages / "tests",
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 start_new_session=True)
             try:
@@ -247,7 +270,7 @@ class Runner:
 
 def print_line(comparison):
     file = comparison.file
-    counts = (f"{file.area:<11} {file.name:<46} {comparison.tests:>5} tests"
+    counts = (f"{file.area:<11} {file.title:<46} {comparison.tests:>5} tests"
               f" {comparison.passed_both:>5} passed on both")
     if comparison.not_run:
         counts += f"  not run: {comparison.not_run}"
@@ -257,7 +280,7 @@ def print_line(comparison):
 
 
 def print_regressions(comparison):
-    print(f"\n{comparison.file.name}: see {comparison.ours.output}")
+    print(f"\n{comparison.file.title}: see {comparison.ours.output}")
     for name, outcome in comparison.regressions.items():
         print(f"  {outcome:<14} {name}")
 
@@ -289,14 +312,14 @@ def summarize(comparisons, absent):
     for comparison in comparisons:
         if comparison.regressions:
             print_regressions(comparison)
-    unsteady = [f"{c.file.name} {name}" for c in comparisons
+    unsteady = [f"{c.file.title} {name}" for c in comparisons
                 for name in c.unsteady]
-    not_run = [f"{c.file.name}: {c.not_run}" for c in comparisons if c.not_run]
-    not_run += [f"{file.name}: {' '.join(file.modules)} not here"
+    not_run = [f"{c.file.title}: {c.not_run}" for c in comparisons if c.not_run]
+    not_run += [f"{file.title}: {' '.join(file.modules)} not here"
                 for file in absent]
-    explained = [f"{c.file.name} {name}: {reason}" for c in comparisons
+    explained = [f"{c.file.title} {name}: {reason}" for c in comparisons
                  for name, reason in c.explained.items()]
-    unneeded = [f"{c.file.name} {pattern}" for c in comparisons
+    unneeded = [f"{c.file.title} {pattern}" for c in comparisons
                 for pattern in c.unneeded]
     for title, names in (("unsteady (passed when run again, alone)", unsteady),
                          ("other than upstream, on purpose", explained),
