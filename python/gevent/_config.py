@@ -148,12 +148,23 @@ class IntSettingMixin:
     validate = staticmethod(validate_anything)
 
 
+def validate_positive(value):
+    """Accept *value* if it is None or above zero.
+
+    :raise ValueError: when it is not.
+    """
+    if value is not None and value <= 0:
+        raise ValueError("Must be positive")
+    return value
+
+
+def _validate_idle_time(value):
+    return value if value == -1 else validate_positive(value)
+
+
 class _PositiveValueMixin:
 
-    def validate(self, value):
-        if value is not None and value <= 0:
-            raise ValueError("Must be positive")
-        return value
+    validate = staticmethod(validate_positive)
 
 
 class FloatSettingMixin(_PositiveValueMixin):
@@ -277,8 +288,7 @@ class ThreadpoolIdleTaskTimeout(FloatSettingMixin, Setting):
     environment_key = 'GEVENT_THREADPOOL_IDLE_TASK_TIMEOUT'
     default = 5.0
 
-    def validate(self, value):
-        return value if value == -1 else super().validate(value)
+    validate = staticmethod(_validate_idle_time)
 
 
 class Loop(ImportableSetting, Setting):
@@ -358,8 +368,8 @@ class TrackGreenletTree(BoolSettingMixin, Setting):
     environment_key = 'GEVENT_TRACK_GREENLET_TREE'
     default = True
 
-    def set(self, value):
-        super().set(value)
+    def set(self, val):
+        super().set(val)
         # The engine makes the greenlets and keeps its own copy.
         from libgcore import _engine
         _engine.set_tracking(self.get())

@@ -46,9 +46,9 @@ class FileObjectClosed(OSError):
 class WriteallMixin:
     """Adds `writeall` to a raw file whose `write` may stop early."""
 
-    def writeall(self, value):
-        """Write the whole of *value* (bytes-like); returns its size."""
-        with memoryview(value) as view, view.cast("B") as data:
+    def writeall(self, b, /):
+        """Write the whole of *b* (bytes-like); returns its size."""
+        with memoryview(b) as view, view.cast("B") as data:
             size = len(data)
             done = 0
             while done < size:
@@ -59,9 +59,9 @@ class WriteallMixin:
 class WriteIsWriteallMixin(WriteallMixin):
     """Makes `write` complete: for raw files that no buffer stands before."""
 
-    def write(self, value):
+    def write(self, b, /):
         """As `writeall`."""
-        return self.writeall(value)
+        return self.writeall(b)
 
 
 class FileIO(io.FileIO):
@@ -399,7 +399,8 @@ class FileObjectThread(FileObjectBase):
         elif not hasattr(lock, "__enter__"):
             raise TypeError(f"Expected a Semaphore or boolean, got {lock!r}")
         self.lock = lock
-        self.threadpool = threadpool or get_hub().threadpool
+        self.threadpool = (get_hub().threadpool if threadpool is None
+                           else threadpool)
         # The wrapped methods must not hold this object: its end is what
         # closes a file that nobody closed.
         self._open = [True]

@@ -222,10 +222,10 @@ def _unlink_all(objects, link):
 _timeout_error = Exception
 
 
-def set_default_timeout_error(error):
+def set_default_timeout_error(e):
     """What ``wait_read`` and its kin raise when not told."""
     global _timeout_error
-    _timeout_error = error
+    _timeout_error = e
 
 
 def _primitive_wait(watcher, timeout, timeout_exc, hub):
@@ -246,14 +246,14 @@ def _primitive_wait(watcher, timeout, timeout_exc, hub):
         (hub or get_hub()).wait(watcher)
 
 
-def wait_on_socket(sock, watcher, timeout_exc=None):
+def wait_on_socket(socket, watcher, timeout_exc=None):
     """Wait for a gevent socket's watcher, within the socket's timeout."""
-    if sock is None or watcher is None:
+    if socket is None or watcher is None:
         raise ConcurrentObjectUseError("The socket has already been closed "
                                        "by another greenlet")
-    _primitive_wait(watcher, sock.timeout,
+    _primitive_wait(watcher, socket.timeout,
                     timeout_exc if timeout_exc is not None else _NONE,
-                    sock.hub)
+                    socket.hub)
 
 
 def wait_on_watcher(watcher, timeout=None, timeout_exc=_NONE, hub=None):

@@ -248,9 +248,6 @@ class ThreadPool(GroupMappingMixin):
         """How many tasks there are that have not ended."""
         return self.task_queue.unfinished_tasks
 
-    def __bool__(self):
-        return True
-
     # ---- size
 
     def _get_maxsize(self):
@@ -535,7 +532,7 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
         super().__init__(*args, **kwargs)
         self._threadpool = ThreadPool(self._max_workers)
 
-    def submit(self, fn: Callable, *args, **kwargs):
+    def submit(self, fn: Callable, /, *args, **kwargs):
         """Start ``fn(*args, **kwargs)`` in a thread; returns the future.
 
         :raise RuntimeError: after `shutdown`.

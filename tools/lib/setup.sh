@@ -297,6 +297,19 @@ setup_slowly() {
     fi
 }
 
+# install_extra NAME: what pyproject.toml lists under that name, too, into the
+# environment that setup has made.
+install_extra() {
+    local stamp=$build/env-$env_version/.extra-$1 wanted requirements
+    wanted=$(cksum <"$root/pyproject.toml")
+    [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return 0
+    mapfile -t requirements < <(
+        "$env_python" "$root/tools/lib/requirements.py" "$1")
+    step "installing Python packages for $1" "$network_remedy" \
+        pip_install "$env_python" "${requirements[@]}"
+    echo "$wanted" >"$stamp"
+}
+
 # take_python "$@": if the arguments begin with --python X, sets python_request
 # and taken=2, the number of arguments to shift.
 take_python() {

@@ -858,10 +858,11 @@ static PyMethodDef task_methods[] = {
      "run()\n\nCall the function and keep how that ended."},
     {"join", (PyCFunction)(void (*)(void))task_join,
      METH_VARARGS | METH_KEYWORDS,
-     "join(timeout=None)\n--\n\nWait for its end, or `timeout` seconds."},
-    {"ready", task_ready, METH_NOARGS, "ready()\n--\n\nWhether it has ended."},
+     "join($self, timeout=None)\n--\n\nWait for its end, or `timeout` seconds."},
+    {"ready", task_ready, METH_NOARGS, 
+     "ready($self)\n--\n\nWhether it has ended."},
     {"successful", task_successful, METH_NOARGS,
-     "successful()\n--\n\nWhether it has ended without an error.\n\nBeing "
+     "successful($self)\n--\n\nWhether it has ended without an error.\n\nBeing "
      "killed by GreenletExit is a success."},
     {"_wait_for_end", task_wait_for_end, METH_O, NULL},
     {"throw", task_throw, METH_VARARGS,
