@@ -64,9 +64,9 @@ def serve():
 def run_in_private_network(tmp_path):
     """A function that runs Python source where `NAMES` is all that the system
     knows, and returns its output; a skip where such a network is refused."""
-    def run(source, timeout=50, **environment):
+    def run(source, timeout=50, files=None, **environment):
         table = tmp_path / "names.json"
-        table.write_text(json.dumps(NAMES))
+        table.write_text(json.dumps({**NAMES, **(files or {})}))
         done = subprocess.run(
             [sys.executable, private_network.__file__, table,
              sys.executable, "-X", "faulthandler", "-c",

@@ -4,7 +4,8 @@
 
 The command gets a network of its own (loopback only) with a `NameServer` on
 port 53, and a resolv.conf, nsswitch.conf and hosts file that say so; nobody
-else notices. It needs Linux and user namespaces, or root; where they are
+else notices. An entry of the table whose name is a path is a file's text. It
+needs Linux and user namespaces, or root; where they are
 refused the exit status is `REFUSED` and a line on standard error says why.
 """
 import ctypes
@@ -66,27 +67,29 @@ def _start_loopback():
         fcntl.ioctl(sock, _SIOCSIFFLAGS, request)
 
 
-def _cover_files(folder):
-    for number, (target, text) in enumerate(FILES.items()):
+def _cover_files(folder, files):
+    for number, (target, text) in enumerate(files.items()):
         source = os.path.join(folder, str(number))
-        with open(source, "w") as file:
+        with open(source, "w", newline="") as file:
             file.write(text)
         _mount(source, target, _MS_BIND)
 
 
-def main(table, *command):
+def main(path, *command):
+    with open(path) as file:
+        table = json.load(file)
+    files = dict(FILES, **{name: table.pop(name) for name in list(table)
+                           if name.startswith("/")})
     with tempfile.TemporaryDirectory() as folder:
         try:
             _unshare()
             _start_loopback()
-            _cover_files(folder)
+            _cover_files(folder, files)
         except OSError as error:
             print(f"a private network is refused here ({error})",
                   file=sys.stderr)
             return REFUSED
-        with open(table) as file:
-            server = NameServer(json.load(file), "127.0.0.1", 53)
-        with server:
+        with NameServer(table, "127.0.0.1", 53):
             return subprocess.run(command).returncode
 
 

@@ -28,7 +28,7 @@ class Table(AbstractResolver):
                                else socket.AF_INET)]
         if not found:
             raise socket.gaierror(socket.EAI_NONAME, 'nobody')
-        return name, found
+        return name, [], found
 
     def _reverse(self, address):
         return [name for name, addresses in self.names.items()
@@ -104,6 +104,19 @@ class TestAbstract:
                                  AbstractResolver.EAI_NONAME_MSG)
         with pytest.raises(socket.gaierror):
             Table().getaddrinfo('one.test', 'no-such-service')
+        assert Table().getaddrinfo(
+            'one.test', None, 0, socket.SOCK_STREAM)[0][4] == ('192.0.2.1', 0)
+
+    def test_mapped_addresses(self):
+        def found(flags):
+            return [entry[4][0] for entry in Table().getaddrinfo(
+                'two.test', 80, socket.AF_INET6, socket.SOCK_STREAM, 0, flags)]
+        assert found(socket.AI_V4MAPPED) == ['2001:db8::2']
+        assert found(socket.AI_V4MAPPED | socket.AI_ALL) == [
+            '2001:db8::2', '::ffff:192.0.2.2']
+
+    def test_short_addresses_are_the_systems(self):
+        assert Table().gethostbyname('127.1') == '127.0.0.1'
 
     def test_gethostby(self):
         assert Table().gethostbyname('two.test') == '192.0.2.2'
@@ -178,6 +191,8 @@ def test_hosts_file(tmp_path):
     assert hosts.lookup('two') == []
     assert list(hosts.iter_all_host_addr_pairs()) == [
         ('one', '192.0.2.1'), ('One.test', '192.0.2.1'), ('one', '::1')]
+    assert hosts.has_address('192.0.2.1')
+    assert not hosts.has_address('192.0.2.2')
     path.write_text('192.0.2.2 one\n')
     assert hosts.lookup('one') == ['192.0.2.2']
 

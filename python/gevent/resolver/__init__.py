@@ -58,7 +58,7 @@ class AbstractResolver:
     def _lookup(self, name: str, family: int):
         """Ask for the addresses of *name*, which is in ASCII.
 
-        :return: ``(canonical name, [address])``, both str.
+        :return: ``(canonical name, [alias], [address])``, all of them str.
         :raise socket.gaierror: if there are none.
         """
         raise NotImplementedError
@@ -93,15 +93,14 @@ class AbstractResolver:
         name = self._name(hostname)
         if name is None:
             return _socket.gethostbyname(hostname)
-        return self._lookup(name, family)[1][0]
+        return self._lookup(name, family)[2][0]
 
     def gethostbyname_ex(self, hostname, family=AF_INET):
         """``(name, aliases, addresses)`` of *hostname*."""
         name = self._name(hostname)
         if name is None:
             return _socket.gethostbyname_ex(hostname)
-        canonical, addresses = self._lookup(name, family)
-        return canonical, [], addresses
+        return self._lookup(name, family)
 
     def getaddrinfo(self, host, port, family=0, socktype=0, proto=0, flags=0):
         """As :func:`socket.getaddrinfo`, without its enums."""
@@ -114,23 +113,40 @@ class AbstractResolver:
         # wrong with those is found before anybody is asked.
         if family not in (AF_UNSPEC, AF_INET, AF_INET6):
             raise gaierror(EAI_FAMILY, self.EAI_FAMILY_MSG)
-        _socket.getaddrinfo(None, port, family, socktype, proto)
-        canonical, addresses = self._lookup(name, family)
+        passed_on = AI_NUMERICHOST | flags & (
+            _socket.AI_NUMERICSERV | _socket.AI_V4MAPPED)
+        _socket.getaddrinfo('::1' if family == AF_INET6 else '127.0.0.1',
+                            port, family, socktype, proto, passed_on)
+        canonical, addresses = self._lookup_mapped(name, family, flags)
         found = []
         for address in addresses:
             found += _socket.getaddrinfo(address, port, family, socktype,
-                                         proto, AI_NUMERICHOST)
+                                         proto, passed_on)
         if flags & AI_CANONNAME and found:
             first = found[0]
             found[0] = (*first[:3], canonical, first[4])
         return found
+
+    def _lookup_mapped(self, name, family, flags):
+        """The canonical name and the addresses, for AF_INET6 with IPv4 ones
+        where *flags* ask for them."""
+        if family != AF_INET6 or not flags & _socket.AI_V4MAPPED:
+            canonical, _, addresses = self._lookup(name, family)
+            return canonical, addresses
+        canonical, _, addresses = self._lookup(name, AF_UNSPEC)
+        own = [address for address in addresses if ':' in address]
+        others = [address for address in addresses if ':' not in address]
+        if flags & _socket.AI_ALL:
+            return canonical, own + others
+        return canonical, own or others
 
     def gethostbyaddr(self, ip_address):
         """``(name, aliases, addresses)`` of a host, by address or name."""
         name = self._name(ip_address, addresses_too=True)
         if name is None:
             return _socket.gethostbyaddr(ip_address)
-        address = name if _is_address(name) else self.gethostbyname(name)
+        address = name if _is_address(name) else self._lookup(
+            name, AF_UNSPEC)[2][0]
         names = self._reverse(address)
         if not names:
             raise herror(_HOST_NOT_FOUND, 'Unknown host')
@@ -146,7 +162,7 @@ class AbstractResolver:
         if name is None or (flags & NI_NUMERICHOST and _is_address(name)):
             return _socket.getnameinfo(sockaddr, flags)
         if not _is_address(name):
-            _, addresses = self._lookup(name, AF_UNSPEC)
+            _, _, addresses = self._lookup(name, AF_UNSPEC)
             if len(addresses) > 1:
                 raise OSError('sockaddr resolved to multiple addresses')
             sockaddr = (addresses[0], *sockaddr[1:])
@@ -174,14 +190,26 @@ class AbstractResolver:
         else:
             name = bytes(host).decode('ascii')
         if _is_address(name):
-            return name if addresses_too and not _is_local(name) else None
-        if name.lower() in _SPECIAL_NAMES or self._hosts.lookup(name):
+            asked = (addresses_too and not _is_local(name)
+                     and not self._hosts.has_address(name))
+            return name if asked else None
+        if (name.lower() in _SPECIAL_NAMES or _is_short_address(name)
+                or self._hosts.lookup(name)):
             return None
         return name
 
 
 def _is_address(name):
     return is_ipv4_addr(name) or is_ipv6_addr(name)
+
+
+def _is_short_address(name):
+    # One to three numbers, in one of three notations.
+    try:
+        _socket.inet_aton(name)
+    except (OSError, ValueError):  # ValueError: a null character
+        return False
+    return not any(map(str.isspace, name))
 
 
 def _is_local(address):

@@ -42,6 +42,10 @@ gaierror = _socket.gaierror
 _EAI_NODATA = getattr(_socket, 'EAI_NODATA', _socket.EAI_NONAME)
 
 
+def _text(name):
+    return str(name).rstrip('.')
+
+
 class Resolver(AbstractResolver):
     """Name lookup by dnspython.
 
@@ -72,23 +76,25 @@ class Resolver(AbstractResolver):
         """Nothing to do: the sockets are closed after each question."""
 
     def _lookup(self, name, family):
-        canonical, addresses = None, []
+        canonical, aliases, addresses = None, [], []
         for kind, kind_family in (('A', AF_INET), ('AAAA', AF_INET6)):
             if family in (AF_UNSPEC, kind_family):
                 try:
                     answer = self._ask(name, kind)
                 except resolver.NoAnswer:
                     continue
-                canonical = str(answer.canonical_name).rstrip('.')
+                canonical = _text(answer.canonical_name)
+                aliases = [_text(each.name)
+                           for each in answer.chaining_result.cnames]
                 addresses += [record.address for record in answer]
         if not addresses:
             raise gaierror(_EAI_NODATA, 'No address associated with hostname')
-        return canonical, addresses
+        return canonical, aliases, addresses
 
     def _reverse(self, address):
         name = _reversename.from_address(address.partition('%')[0])
         try:
-            return [str(record.target).rstrip('.')
+            return [_text(record.target)
                     for record in self._ask(name, 'PTR')]
         except resolver.NoAnswer:
             return []
