@@ -1,5 +1,6 @@
 /*
- * libgcore: hubs, watches and worker pools behind one stable C interface.
+ * libgcore: hubs, watches, worker pools and names behind one stable C
+ * interface.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -10,5 +11,6 @@
 #include <gcore/hub.h>
 #include <gcore/watch.h>
 #include <gcore/pool.h>
+#include <gcore/dns.h>
 
 #endif

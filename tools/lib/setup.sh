@@ -10,7 +10,8 @@ build=${GCORE_BUILD:-$root/build}
 logs=$build/log
 supported=(3.13 3.12 3.11 3.10 3.14)
 
-base_packages=(gcc libc6-dev cmake ninja-build pkg-config ca-certificates)
+base_packages=(gcc libc6-dev cmake ninja-build pkg-config ca-certificates
+    libc-ares-dev libidn2-dev)
 test_packages=(g++ libcmocka-dev valgrind netbase)
 bench_packages=(libuv1-dev)
 load_packages=(wrk openssl)

@@ -56,7 +56,17 @@ extern "C" {
  */
 #define GCORE_OWN_ERRORS(X)                                                   \
     X(GCORE_EIDLE, 10001, "nothing referenced is left to wait for")           \
-    X(GCORE_ESTOPPED, 10002, "the hub was stopped")
+    X(GCORE_ESTOPPED, 10002, "the hub was stopped")                           \
+    X(GCORE_EAI_BADFLAGS, 10101, "bad flags for a name lookup")               \
+    X(GCORE_EAI_NONAME, 10102, "no such name or service")                     \
+    X(GCORE_EAI_AGAIN, 10103, "no name server answered, try again later")     \
+    X(GCORE_EAI_FAIL, 10104, "the name server failed for good")               \
+    X(GCORE_EAI_NODATA, 10105, "the name has no address, or no such record")  \
+    X(GCORE_EAI_FAMILY, 10106, "the address family is not supported")         \
+    X(GCORE_EAI_SOCKTYPE, 10107, "the socket type is not supported")          \
+    X(GCORE_EAI_SERVICE, 10108, "no such service for this socket type")       \
+    X(GCORE_EAI_ADDRFAMILY, 10109, "the name has no address of this family")  \
+    X(GCORE_EAI_IDN, 10205, "the name is no valid international name")
 
 /* The system's errors that the library returns: X(name, text). */
 #define GCORE_SYSTEM_ERRORS(X)                                                \
