@@ -234,7 +234,8 @@ class Wait:
     """One wait of the calling greenlet."""
 
     __slots__ = ('_loop', 'greenlet', 'value', '_error', 'subject', '_timer',
-                 '_state', 'woken', '_since', '__weakref__')
+                 '_state', 'woken', '_since', 'result', '_argument',
+                 '__weakref__')
 
     def __init__(self, subject=None):
         self._loop = get_hub().loop
@@ -243,7 +244,25 @@ class Wait:
         self.subject = subject
         self._state = _NEW
         self.woken = False
-        self._since = 0
+        self._since = self.result = self._argument = 0
+
+    @property
+    def argument(self):
+        """What an operation of the engine is given as its argument, so that
+        its end wakes this wait."""
+        if not self._argument:
+            self._argument = self._loop._token(_Operation(self))
+        return self._argument
+
+    def discard(self):
+        """End a wait that was not parked."""
+        if self._state == _NEW:
+            self._state = _ENDED
+            self._forget_argument()
+
+    def _forget_argument(self):
+        if self._argument:
+            self._loop._tokens.pop(self._argument, None)
 
     @property
     def hub(self):
@@ -311,6 +330,7 @@ class Wait:
         finally:
             loop._parked_waits.pop(self, None)
             self._state = _ENDED
+            self._forget_argument()
             if self._timer is not None:
                 loop._stop_timer(self._timer)
                 self._timer = None
@@ -369,6 +389,23 @@ class Wait:
                 target.switch()
         except:  # pylint:disable=bare-except
             loop._report(target)
+
+
+class _Operation:
+    """The end of an operation of the engine that a wait stands for."""
+
+    __slots__ = ('_wait',)
+
+    def __init__(self, wait):
+        self._wait = wait
+
+    def _fire(self, result):
+        wait = self._wait
+        wait.result = result
+        if wait._state == _NEW:
+            wait.woken = True
+        else:
+            wait._complete()
 
 
 def pause(then=None):

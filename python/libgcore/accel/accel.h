@@ -78,6 +78,7 @@ struct WaitObject {
     PyObject *subject;  /* what is waited for, for reports; may be set */
     gcore_watch *timer; /* while parked with a timeout */
     int64_t since;      /* engine time when it was parked, ns */
+    int64_t result;     /* of the engine's operation that it waited for */
     uint8_t state;
     bool woken;     /* wake() or throw() was accepted */
     bool listed;    /* stands in the run queue, perhaps without effect */
@@ -93,6 +94,14 @@ LoopObject *accel_current_loop(int create);
 
 /* A new wait for the calling thread's hub; NULL with an exception. */
 WaitObject *accel_wait_new(void);
+
+/* What an operation of the engine that completes by GCORE_COMPLETE is given as
+ * its argument, to wake the wait and leave its result in `result`.  The wait
+ * must live until the operation has ended or is cancelled. */
+void *accel_wait_argument(WaitObject *wait);
+
+/* End a wait that was not parked: nothing can wake it any more. */
+void accel_wait_discard(WaitObject *wait);
 
 /* Park the calling greenlet until woken.  `timeout`: seconds as a number, or
  * Py_None or NULL for none.  `ref`: keep the loop alive meanwhile.

@@ -255,7 +255,9 @@ static void harvest(LoopObject *loop, int count)
 {
     for (int i = 0; i < count; i++) {
         PyObject *target = loop->batch[i].arg;
-        if (Py_TYPE(target) == accel_wait_type)
+        if (accel_is_operation(target))
+            accel_wait_finish(target, loop->batch[i].result);
+        else if (Py_TYPE(target) == accel_wait_type)
             accel_wait_expire((WaitObject *)target, loop->batch[i].result);
         else
             accel_watcher_complete(target, loop->batch[i].result);

@@ -33,7 +33,7 @@ static WaitObject *wait_for_loop(LoopObject *loop)
     wait->previous = wait->next = NULL;
     wait->greenlet = wait->value = wait->error = wait->subject = NULL;
     wait->timer = NULL;
-    wait->since = 0;
+    wait->since = wait->result = 0;
     wait->state = WAIT_NEW;
     wait->woken = wait->listed = wait->timed_out = false;
     return wait;
@@ -45,6 +45,26 @@ WaitObject *accel_wait_new(void)
     if (!loop || accel_loop_check(loop) < 0)
         return NULL;
     return wait_for_loop(loop);
+}
+
+/* The arguments of operations are told from those of timers and watches by
+ * their lowest bit: all are addresses of objects. */
+enum { OPERATION = 1 };
+
+void *accel_wait_argument(WaitObject *wait)
+{
+    return (void *)((uintptr_t)wait | OPERATION);
+}
+
+bool accel_is_operation(const void *argument)
+{
+    return (uintptr_t)argument & OPERATION;
+}
+
+void accel_wait_discard(WaitObject *wait)
+{
+    if (wait->state == WAIT_NEW)
+        wait->state = WAIT_ENDED;
 }
 
 static void wait_dealloc(PyObject *self)
@@ -257,6 +277,17 @@ int accel_wait_complete(WaitObject *wait, PyObject *value)
     Py_XINCREF(value);
     accel_replace(&wait->value, value);
     return 1;
+}
+
+void accel_wait_finish(void *argument, int64_t result)
+{
+    uintptr_t address = (uintptr_t)argument - OPERATION;
+    WaitObject *wait = (WaitObject *)address;
+    wait->result = result;
+    if (wait->state == WAIT_NEW)
+        wait->woken = true;
+    else if (accel_wait_complete(wait, NULL) < 0)
+        accel_loop_report(wait->loop, (PyObject *)wait);
 }
 
 void accel_wait_expire(WaitObject *wait, int64_t Py_UNUSED(result))
@@ -554,6 +585,22 @@ static int wait_set_subject(PyObject *self, PyObject *subject,
     return 0;
 }
 
+static PyObject *wait_discard(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    accel_wait_discard((WaitObject *)self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *wait_get_argument(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromVoidPtr(accel_wait_argument((WaitObject *)self));
+}
+
+static PyObject *wait_get_result(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLongLong(((WaitObject *)self)->result);
+}
+
 static PyObject *wait_get_since(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyFloat_FromDouble((double)((WaitObject *)self)->since / 1e9);
@@ -581,6 +628,8 @@ static PyMethodDef wait_methods[] = {
      "False when this wait is over\nor was woken before."},
     {"throw", wait_throw, METH_O,
      "throw(error) -> bool\n\nAs wake(), but park() raises `error`."},
+    {"discard", wait_discard, METH_NOARGS,
+     "discard($self, /)\n--\n\nEnd a wait that was not parked."},
     {NULL, NULL, 0, NULL}};
 static PyGetSetDef wait_getset[] = {
     {"hub", wait_get_hub, NULL, "The hub of the thread that made it.", NULL},
@@ -590,6 +639,11 @@ static PyGetSetDef wait_getset[] = {
      "What is waited for, shown in reports.", NULL},
     {"since", wait_get_since, NULL, "When it was parked, monotonic seconds.",
      NULL},
+    {"argument", wait_get_argument, NULL,
+     "What an operation of the engine that completes by GCORE_COMPLETE is "
+     "given as\nits argument (an address), so that its end wakes this wait.  "
+     "It must have ended\nor be cancelled when the wait goes.", NULL},
+    {"result", wait_get_result, NULL, "That operation's result.", NULL},
     {"woken", wait_get_woken, NULL, "Whether a wake-up was accepted.", NULL},
     {"over", wait_get_over, NULL, "Whether a wake-up would be refused.",
      NULL},
