@@ -174,6 +174,157 @@ def socketpair_echo(n):
     there.close()
 
 
+# -- pools and links ---------------------------------------------------------------------
+
+def same(item):
+    return item
+
+
+def over_hundreds(mapping, n):
+    for _ in range(n // 100):
+        for _ in mapping(same, range(100)):
+            pass
+
+
+@row(unit=100)
+def pool_map(n):
+    from gevent.pool import Pool
+    over_hundreds(Pool(10).map, n)
+
+
+@row(unit=100)
+def pool_imap(n):
+    from gevent.pool import Pool
+    over_hundreds(Pool(10).imap, n)
+
+
+@row(unit=100)
+def pool_imap_unordered(n):
+    from gevent.pool import Pool
+    over_hundreds(Pool(10).imap_unordered, n)
+
+
+@row()
+def pool_apply(n):
+    from gevent.pool import Pool
+    apply = Pool(10).apply
+    for _ in range(n):
+        apply(same, (1,))
+
+
+@row()
+def threadpool_apply(n):
+    from gevent.threadpool import ThreadPool
+    pool = ThreadPool(4)
+    for _ in range(n):
+        pool.apply(same, (1,))
+    pool.kill()
+
+
+@row(unit=100)
+def threadpool_map(n):
+    from gevent.threadpool import ThreadPool
+    pool = ThreadPool(4)
+    over_hundreds(pool.map, n)
+    pool.kill()
+
+
+@row(unit=100)
+def run_callback(n):
+    import gevent
+    queue = gevent.get_hub().loop.run_callback
+    for _ in range(n // 100):
+        for _ in range(100):
+            queue(same, 1)
+        gevent.sleep(0)
+
+
+@row(unit=10)
+def greenlet_link(n):
+    import gevent
+    for _ in range(n // 10):
+        greenlet = gevent.Greenlet(nothing)
+        for _ in range(10):
+            greenlet.link(same)
+        greenlet.start()
+        greenlet.join()
+        gevent.sleep(0)
+
+
+@row(unit=1000)
+def wait_1000(n):
+    import gevent
+    from gevent.event import Event
+    for _ in range(n // 1000):
+        events = [Event() for _ in range(1000)]
+        waiting = gevent.spawn(gevent.wait, events)
+        gevent.sleep(0)
+        for event in events:
+            event.set()
+        waiting.join()
+
+
+@row(unit=10)
+def sleep0_traced(n):
+    from gevent._tracer import GreenletTracer
+    tracer = GreenletTracer()
+    sleep0_ten(n)
+    tracer.kill()
+
+
+# -- the kernel's part --------------------------------------------------------------------
+
+@row()
+def hub_wait_ready(n):
+    import os
+
+    import gevent
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"x")
+    hub = gevent.get_hub()
+    with hub.loop.io(read_end, 1) as watcher:
+        for _ in range(n):
+            hub.wait(watcher)
+    os.close(read_end)
+    os.close(write_end)
+
+
+@row()
+def sendall_50_mb(n):
+    from gevent import socket
+    from gevent.server import StreamServer
+    data = bytes(50_000_000)
+
+    def serve(connection, _address):
+        connection.sendall(data)
+
+    server = StreamServer(("127.0.0.1", 0), serve)
+    server.start()
+    for _ in range(n):
+        with socket.create_connection(server.address) as client:
+            while client.recv(65536):
+                pass
+    server.stop()
+
+
+@row()
+def udp_sendto(n):
+    from gevent import socket
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        receiver.bind(("127.0.0.1", 0))
+        address = receiver.getsockname()
+        for _ in range(n):
+            sender.sendto(b"x", address)
+
+
+@row()
+def popen_wait(n):
+    from gevent.subprocess import Popen
+    for _ in range(n):
+        Popen(["/bin/true"]).wait()
+
+
 # -- without waiting ---------------------------------------------------------------------
 
 @row()
@@ -201,6 +352,23 @@ def local_get_set(n):
     for _ in range(n):
         here.value = 1
         here.value
+
+
+@row()
+def local_new(n):
+    import gevent
+    from gevent.local import local
+
+    class Counted(local):
+        def __init__(self):
+            self.value = 1
+
+    here = Counted()
+
+    def use():
+        here.value += 1
+    for _ in range(n):
+        gevent.spawn(use).join()
 
 
 # -- start and size ---------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """Mapping over iterables with greenlets, for :mod:`gevent.pool`."""
-from heapq import heappop, heappush
+from functools import partial
 
-from gevent import lock, queue
 from gevent.greenlet import Greenlet
 from gevent.lock import Semaphore
 from gevent.queue import UnboundQueue
@@ -61,7 +60,7 @@ class IMapUnordered(Greenlet):
         if self.finished:
             raise StopIteration
         result = self._inext()
-        if isinstance(result, Failure):
+        if type(result) is Failure:
             if isinstance(result.exc, StopIteration):
                 self.finished = True
                 raise StopIteration
@@ -71,9 +70,6 @@ class IMapUnordered(Greenlet):
     next = __next__
 
     def _inext(self):
-        return self._take()
-
-    def _take(self):
         result = self.queue.get()
         if self._room is not None:
             self._room.release()
@@ -100,22 +96,22 @@ class IMapUnordered(Greenlet):
         self._running += 1
         greenlet = (self.spawn(self.func, *item) if self._zipped
                     else self.spawn(self.func, item))
-        greenlet._imap_task_index = self._count
+        greenlet.rawlink(partial(self._on_result, self._count))
         self._count += 1
-        greenlet.rawlink(self._on_result)
 
-    def _on_result(self, greenlet):
-        self._running -= 1
+    def _on_result(self, index, greenlet):
         if greenlet.successful():
             result = greenlet.value
         else:
             result = Failure(greenlet.exception,
                              getattr(greenlet, '_raise_exception', None))
-        self._put(greenlet._imap_task_index, result)
-        self._end_if_done()
+        self._put(index, result)
+        self._running -= 1
+        if self._spawned_all:
+            self._end_if_done()
 
     def _end_if_done(self):
-        if self._spawned_all and not self._running:
+        if not self._running:
             self._add(Failure(StopIteration()))
 
     def _add(self, failure):
@@ -132,15 +128,21 @@ class IMap(IMapUnordered):
 
     def __init__(self, *args, **kwargs):
         self._next_index = 0
-        self._early = []  # a heap of (index, result)
+        self._early = {}  # results that came before their turn, by index
         super().__init__(*args, **kwargs)
 
     def _inext(self):
+        wanted = self._next_index
         early = self._early
-        while not early or early[0][0] != self._next_index:
-            heappush(early, self._take())
-        self._next_index += 1
-        return heappop(early)[1]
+        while wanted not in early:
+            index, result = super()._inext()
+            if index == wanted:
+                break
+            early[index] = result
+        else:
+            result = early.pop(wanted)
+        self._next_index = wanted + 1
+        return result
 
     def _put(self, index, result):
         self.queue.put((index, result))

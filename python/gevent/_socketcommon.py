@@ -550,7 +550,10 @@ class SocketMixin(_netio.SocketBase):
 
     def sendto(self, *args):
         """sendto(data[, flags], address) -> count"""
-        flags = args[1] if len(args) == 3 else 0
+        try:
+            return self._sock.sendto(*args)
+        except BlockingIOError:
+            flags = args[1] if len(args) == 3 else 0
         return self._when_writable(flags, 'sendto', *args)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 from gevent._abstract_linkable import AbstractLinkable
 from gevent._tblib import dump_traceback, load_traceback
-from gevent.timeout import Timeout
+from gevent.timeout import Timeout, expired_timeout
 from libgcore import _engine
 
 if _engine.ACCELERATED:
@@ -47,13 +47,6 @@ class Event(_Event):
     def _reset_internal_locks(self):
         # threading calls it after a fork; there is nothing to reset.
         pass
-
-
-def _expired(seconds):
-    # The Timeout of a wait that ran out, which needs no timer any more.
-    timeout = Timeout()
-    timeout.seconds = seconds
-    return timeout
 
 
 class AsyncResult(_Result):
@@ -141,7 +134,7 @@ class AsyncResult(_Result):
             if not block:
                 raise Timeout()
             if not self._wait(timeout) and not self.ready():
-                raise _expired(timeout)
+                raise expired_timeout(timeout)
             value = self._value
             if value is not _UNSET:
                 return value

@@ -9,7 +9,7 @@ from gevent._greenlet_primitives import TrackedRawGreenlet
 from gevent._hub_local import get_hub_noargs as get_hub
 from gevent._hub_primitives import iwait_on_objects, wait_on_objects
 from gevent._tblib import dump_traceback, load_traceback
-from gevent.timeout import Timeout
+from gevent.timeout import Timeout, expired_timeout
 from libgcore import _engine
 
 __all__ = [
@@ -413,10 +413,13 @@ class Greenlet(_engine.Task):
         if not self.ready():
             if not block:
                 raise Timeout()
-            with Timeout.start_new(timeout):
-                self._wait_for_end(None)
+            if timeout is None or isinstance(timeout, (int, float)):
+                self._wait_for_end(timeout)
+            else:
+                with Timeout.start_new(timeout):
+                    self._wait_for_end(None)
         if self._exc_info is None:
-            raise Timeout()
+            raise expired_timeout(timeout)
         if self._exc_info[1] is None:
             return self.value
         self._raise_exception()
@@ -444,18 +447,6 @@ class Greenlet(_engine.Task):
     def has_links(self):
         """How many links it has."""
         return len(self._links)
-
-    def rawlink(self, callback):
-        """Call ``callback(self)`` in the hub at its end.
-
-        Nothing may block there; prefer :meth:`link`.  Raises TypeError when
-        `callback` is not callable.
-        """
-        if not callable(callback):
-            raise TypeError('Expected callable: %r' % (callback,))
-        self._links.append(callback)
-        if self.ready():
-            self._schedule_links()
 
     def link(self, callback, SpawnedLink=SpawnedLink):
         """Call ``callback(self)`` in a greenlet of its own at the end."""

@@ -318,7 +318,7 @@ class Pool(Group):
         :param blocking: wait for room, for at most *timeout* seconds?
         :raise PoolFull: when there is none.
         """
-        if not self._semaphore.acquire(blocking=blocking, timeout=timeout):
+        if not self._semaphore.acquire(blocking, timeout):
             # Without a limit there is always room.
             raise PoolFull()
         if greenlet in self.greenlets:

@@ -86,6 +86,14 @@ class Timeout(_Timeout):
         return self.seconds < getattr(other, 'seconds', other)
 
 
+def expired_timeout(seconds) -> Timeout:
+    """The `Timeout` to raise for a wait of *seconds* that ran out, which needs
+    no timer any more."""
+    timeout = Timeout()
+    timeout.seconds = seconds
+    return timeout
+
+
 def with_timeout(seconds, function: Callable, *args, **kwds):
     """Call ``function(*args, **kwds)`` with a timeout around it.
 

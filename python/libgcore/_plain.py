@@ -1346,6 +1346,18 @@ class Task(greenlet):
         self._schedule_links()
         self._handle_own_error(exc_info)
 
+    def rawlink(self, callback):
+        """Call ``callback(self)`` in the hub at its end.
+
+        Nothing may block there; prefer link().  Raises TypeError when
+        `callback` is not callable.
+        """
+        if not callable(callback):
+            raise TypeError('Expected callable: %r' % (callback,))
+        self._links.append(callback)
+        if self.ready():
+            self._schedule_links()
+
     def _schedule_links(self):
         links = self._links
         if not links or self._notifier:

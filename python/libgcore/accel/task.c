@@ -45,7 +45,7 @@ static bool tracking = true;
 
 static PyObject *str_run, *str_loop, *str_tree, *str_limit, *str_back,
     *str_lasti, *str_start, *str_notify_links, *str_handle_own_error,
-    *str_throw_inactive;
+    *str_throw_inactive, *str_run_callback;
 
 static inline task_fields *fields(PyObject *self)
 {
@@ -361,9 +361,12 @@ static int schedule_links(PyObject *self)
     PyObject *notify =
         loop ? PyObject_GetAttr(self, str_notify_links) : NULL;
     PyObject *callback = NULL;
-    if (notify)
+    if (notify && loop == (PyObject *)accel_current_loop(0))
         callback =
-            PyObject_CallMethod(loop, "run_callback", "O", notify);
+            accel_loop_run_callback((LoopObject *)loop, notify, no_args);
+    else if (notify)
+        callback =
+            PyObject_CallMethodObjArgs(loop, str_run_callback, notify, NULL);
     Py_XDECREF(notify);
     Py_XDECREF(loop);
     if (!callback)
@@ -707,6 +710,19 @@ static void remove_link(PyObject *self, PyObject *link)
     }
 }
 
+static PyObject *task_rawlink(PyObject *self, PyObject *callback)
+{
+    if (!PyCallable_Check(callback)) {
+        PyErr_Format(PyExc_TypeError, "Expected callable: %R", callback);
+        return NULL;
+    }
+    PyObject *links = links_of(self);
+    if (!links || PyList_Append(links, callback) < 0
+        || (is_ready(self) && schedule_links(self) < 0))
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 static int wait_for_end(PyObject *self, PyObject *timeout)
 {
     PyObject *links = links_of(self);
@@ -859,11 +875,15 @@ static PyMethodDef task_methods[] = {
     {"join", (PyCFunction)(void (*)(void))task_join,
      METH_VARARGS | METH_KEYWORDS,
      "join($self, timeout=None)\n--\n\nWait for its end, or `timeout` seconds."},
-    {"ready", task_ready, METH_NOARGS, 
+    {"ready", task_ready, METH_NOARGS,
      "ready($self)\n--\n\nWhether it has ended."},
     {"successful", task_successful, METH_NOARGS,
      "successful($self)\n--\n\nWhether it has ended without an error.\n\nBeing "
      "killed by GreenletExit is a success."},
+    {"rawlink", task_rawlink, METH_O,
+     "rawlink($self, callback)\n--\n\nCall ``callback(self)`` in the hub at "
+     "its end.\n\nNothing may block there; prefer link().  Raises TypeError "
+     "when `callback` is\nnot callable."},
     {"_wait_for_end", task_wait_for_end, METH_O, NULL},
     {"throw", task_throw, METH_VARARGS,
      "throw(*args)\n\nRaise in it at once, as greenlet.throw; one that has "
@@ -955,6 +975,7 @@ static int make_names(void)
         {&str_notify_links, "_notify_links"},
         {&str_handle_own_error, "_handle_own_error"},
         {&str_throw_inactive, "_throw_inactive"},
+        {&str_run_callback, "run_callback"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!(*names[i].slot = PyUnicode_InternFromString(names[i].text)))
