@@ -253,10 +253,10 @@ class Greenlet(_engine.Task):
 
     @property
     def exc_info(self):
-        """The error it ended with as a tuple, or () when there is none."""
+        """The error it ended with as a tuple, or None when there is none."""
         exc_info = self._exc_info
         if exc_info is None or exc_info[1] is None:
-            return ()
+            return None
         return (exc_info[0], exc_info[1], load_traceback(exc_info[2]))
 
     # ---- starting --------------------------------------------------------

@@ -417,7 +417,7 @@ class Event(Linkable):
         if not self._links.places:
             return
         hub = _plain.get_hub_if_exists()
-        if hub is not None:
+        if hub is not None and not self._set_is_underway():
             self._set_in = hub.loop
             self._set_position = hub.loop._taken + len(hub.loop._queue)
         self._links.tell_all(self)
@@ -437,11 +437,11 @@ class Event(Linkable):
         """Wait until the flag is set; False when `timeout` seconds ran
         out."""
         if self._flag or self._set_is_underway():
-            # Those who were told already run first; and at a flag that was
-            # cleared again, whoever is to set it: the caller may be in a loop.
-            if ((not self._flag
-                 or any(place.told and place.wait is not None
-                        for place in self._links.places))
+            # Those who were told already run first, and without the flag each
+            # wait takes its turn.
+            if ((not self._flag or any(
+                    place.told and place.wait is not None
+                    for place in self._links.places))
                     and _plain.get_hub_if_exists() is not None
                     and not in_hub()):
                 _plain.pause()

@@ -31,20 +31,6 @@ static PyObject *event_is_set(PyObject *self, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(((EventObject *)self)->flag);
 }
 
-static PyObject *event_set(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    EventObject *event = (EventObject *)self;
-    event->flag = true;
-    if (!event->base.links.count)
-        Py_RETURN_NONE;
-    event->set_in = accel_current_loop(0);
-    if (event->set_in)
-        event->set_position = accel_loop_position(event->set_in);
-    if (event_notify(&event->base) < 0)
-        return NULL;
-    Py_RETURN_NONE;
-}
-
 /* set() wakes everyone who waits by the time its turn in the queue comes, also
  * when clear() follows at once: who begins to wait before that is woken. */
 static bool set_is_underway(const EventObject *event)
@@ -52,6 +38,22 @@ static bool set_is_underway(const EventObject *event)
     const LoopObject *loop = accel_current_loop(0);
     return loop && loop == event->set_in
            && loop->taken <= event->set_position;
+}
+
+static PyObject *event_set(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    EventObject *event = (EventObject *)self;
+    event->flag = true;
+    if (!event->base.links.count)
+        Py_RETURN_NONE;
+    if (!set_is_underway(event)) {
+        event->set_in = accel_current_loop(0);
+        if (event->set_in)
+            event->set_position = accel_loop_position(event->set_in);
+    }
+    if (event_notify(&event->base) < 0)
+        return NULL;
+    Py_RETURN_NONE;
 }
 
 static PyObject *event_clear(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -83,9 +85,9 @@ static PyObject *event_wait(PyObject *self, PyObject *const *args,
         && accel_parse("wait", names, values, args, nargs, keywords) < 0)
         return NULL;
     if (event->flag || set_is_underway(event)) {
-        /* Those who were told already run first; and at a flag that was
-         * cleared again, whoever is to set it: the caller may be in a loop. */
-        if ((!event->flag || event->base.links.told_waits)
+        /* Those who were told already run first, and without the flag each
+         * wait takes its turn. */
+        if ((event->base.links.told_waits || !event->flag)
             && accel_current_hub(0) && !accel_in_hub()
             && accel_pause(NULL) < 0)
             return NULL;
