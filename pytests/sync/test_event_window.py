@@ -33,15 +33,21 @@ def test_without_waiters_nothing_is_pending():
 
 
 def test_a_loop_around_clear_and_wait_lets_others_run():
-    event = Event()
-    ended = []
-    run_callback = gevent.get_hub().loop.run_callback
-    run_callback(event.set)
-    run_callback(event.set)  # moves its turn behind who is woken
-    run_callback(run_callback, ended.append, True)
-    for _ in range(1000):
-        event.clear()
+    """However often it was set before: each wait that finds a set() underway
+    takes a turn in the queue."""
+    event, ended, rounds = Event(), [], []
+
+    def waiter():
         event.wait()
-        if ended:
-            return
-    raise AssertionError("it never gave up")
+        while not ended:
+            rounds.append(None)
+            assert len(rounds) < 1000
+            event.clear()
+            event.wait()
+    waiting = gevent.spawn(waiter)
+    gevent.sleep(0)
+    event.set()
+    event.set()
+    gevent.spawn(ended.append, True).join()
+    event.set()
+    waiting.get(timeout=5)

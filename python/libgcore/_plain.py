@@ -1223,6 +1223,8 @@ def set_spawn_callback(callback):
 
 def _capture_stack(limit):
     frame = sys._getframe(2)
+    if frame.f_globals is globals():  # spawn(), which is C elsewhere
+        frame = frame.f_back
     captured = []
     while frame is not None and limit > 0:
         limit -= 1
