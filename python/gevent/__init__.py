@@ -22,7 +22,12 @@ from gevent.hub import signal as signal_handler
 from gevent.greenlet import Greenlet, joinall, killall
 from gevent.timeout import Timeout, with_timeout
 from gevent import os as _os
-from gevent import signal  # noqa: F401  (part of what an import binds)
+# The rest is what an import binds beside: programs reach for these modules
+# without importing them.
+from gevent import (  # noqa: F401
+    _abstract_linkable, _compat, _interfaces, event, signal,
+)
+from gevent.libev import corecext as _corecext  # noqa: F401
 
 __all__ = [
     'Greenlet',
@@ -57,3 +62,13 @@ version_info = _version_info(26, 5, 0, 'final', 0)
 spawn = Greenlet.spawn
 spawn_later = Greenlet.spawn_later
 fork = _os.fork
+
+
+def shutdown():
+    """End the program in an orderly way: raise SystemExit.
+
+    From whichever greenlet it is called, as the handler of a signal for one
+    (``gevent.signal(signal.SIGQUIT, gevent.shutdown)``), the exception reaches
+    the main greenlet.
+    """
+    raise SystemExit

@@ -6,12 +6,28 @@ __all__ = ['ILoop', 'IWatcher', 'ICallback']
 # pylint:disable=no-self-argument,no-method-argument,inherit-non-class
 
 
+class _Field(Attribute):
+    """An attribute that is described as zope.schema's fields are."""
+
+    def __init__(self, description, required=False, **kwargs):
+        super().__init__('', description)
+        self.required = required
+        for name, value in kwargs.items():
+            setattr(self, name, value)
+
+
+class schema:
+    """The kinds of fields the interfaces have."""
+
+    Bool = Float = _Field
+
+
 class ILoop(Interface):
     """An event loop."""
 
-    default = Attribute('Whether it is the main thread\'s default loop (bool)')
-    approx_timer_resolution = Attribute(
-        'About how short a timer may be, in seconds (float)')
+    default = schema.Bool('Whether it is the main thread\'s default loop')
+    approx_timer_resolution = schema.Float(
+        'About how short a timer may be, in seconds')
 
     def run(nowait=False, once=False):
         """Run until nothing keeps the loop alive; one turn with `once`, one
@@ -84,7 +100,7 @@ class IWatcher(Interface):
 class ICallback(Interface):
     """A queued call; true while it has yet to run or runs."""
 
-    pending = Attribute('Whether it has yet to run (bool)')
+    pending = schema.Bool('Whether it has yet to run')
 
     def stop():
         """Do not run it."""

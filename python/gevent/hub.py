@@ -3,6 +3,7 @@ import sys
 import traceback
 # Taken before anything can be patched.
 from _thread import get_ident as _native_ident
+from weakref import ref as wref
 
 import greenlet as _greenlet
 from greenlet import GreenletExit, getcurrent
@@ -214,6 +215,9 @@ class Hub(WaitOperationsGreenlet):
         self.loop.error_handler = self
         self.loop.hub = self
         self.minimal_ident = hub_ident_registry.get_ident(self)
+        if GEVENT_CONFIG.track_greenlet_tree:
+            self.spawning_greenlet = wref(getcurrent())
+            self.spawn_tree_locals = {}
 
     def _make_loop(self, flags, default):
         if default is None:

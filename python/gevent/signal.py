@@ -7,9 +7,13 @@ in a greenlet of its own, after each child that gevent watches (those of
 `gevent.os.fork`, `gevent.os.posix_spawn` and `gevent.subprocess`) has ended.
 Likewise the file descriptor of `set_wakeup_fd` gets a byte for each of them. All
 other signals are the standard module's.
+
+Called, as it was once a function, the module is `gevent.signal_handler`.
 """
 import os as _os
 import signal as _signal
+import sys as _sys
+import types as _types
 import warnings as _warnings
 
 from gevent._hub_local import get_hub_if_exists as _get_hub_if_exists
@@ -112,3 +116,16 @@ def _write_child_signal_fd():
 
 __imports__ = copy_globals(_signal, globals(),
                            names_to_ignore=__implements__ + ['_signal'])
+
+
+class _CallableModule(_types.ModuleType):
+    """This module; programs of old call it."""
+
+    def __call__(self, signalnum, handler, *args, **kwargs):
+        """Call ``handler(*args, **kwargs)`` in a new greenlet whenever the
+        signal comes; see `gevent.signal_handler`."""
+        from gevent.hub import signal as signal_handler
+        return signal_handler(signalnum, handler, *args, **kwargs)
+
+
+_sys.modules[__name__].__class__ = _CallableModule

@@ -212,8 +212,10 @@ static PyObject *callback_repr(PyObject *self)
 }
 
 static PyMethodDef callback_methods[] = {
-    {"stop", callback_stop, METH_NOARGS, "stop()\n\nDo not run it."},
-    {"close", callback_stop, METH_NOARGS, "close()\n\nThe same as stop()."},
+    {"stop", callback_stop, METH_NOARGS,
+     "stop($self, /)\n--\n\nDo not run it."},
+    {"close", callback_stop, METH_NOARGS,
+     "close($self, /)\n--\n\nThe same as stop()."},
     {NULL, NULL, 0, NULL}};
 static PyGetSetDef callback_getset[] = {
     {"pending", callback_pending, NULL, "Whether it has yet to run.", NULL},
@@ -223,7 +225,7 @@ static PyGetSetDef callback_getset[] = {
      "Its arguments, or None once it has returned or been stopped.", NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 static PyType_Slot callback_slots[] = {
-    {Py_tp_doc, "callback(callback, args)\n\nA function call in the run "
+    {Py_tp_doc, "callback(callback, args)\n--\n\nA function call in the run "
                 "queue; true while pending or executing."},
     {Py_tp_new, callback_new},
     {Py_tp_dealloc, callback_dealloc},
@@ -243,8 +245,8 @@ static PyType_Spec callback_spec = {
 
 static PyMethodDef functions[] = {
     {"run_switch", run_switch, METH_VARARGS,
-     "run_switch(loop, greenlet)\n\nQueue the start of a greenlet; a "
-     "callback that can be stopped."},
+     "run_switch($module, loop, greenlet, /)\n--\n\nQueue the start of a "
+     "greenlet; a callback that can be stopped."},
     {NULL, NULL, 0, NULL}};
 
 int accel_callback_init(PyObject *module)

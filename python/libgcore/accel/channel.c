@@ -133,8 +133,13 @@ static PyObject *channel_put(PyObject *self, PyObject *const *args,
     return accel_call_timed(put, self, values, 2, NULL);
 }
 
-static PyObject *channel_put_nowait(PyObject *self, PyObject *item)
+static PyObject *channel_put_nowait(PyObject *self, PyObject *const *args,
+                                    Py_ssize_t nargs, PyObject *keywords)
 {
+    PyObject *item =
+        accel_parse_one("put_nowait", "item", args, nargs, keywords);
+    if (!item)
+        return NULL;
     PyObject *values[] = {item, Py_False, Py_None};
     return put(self, values);
 }
@@ -317,20 +322,23 @@ static int set_hub(PyObject *self, PyObject *hub, void *Py_UNUSED(closure))
 
 static PyMethodDef channel_methods[] = {
     ACCEL_FAST("put", channel_put,
-               "put(item, block=True, timeout=None)\n\nGive an item to a "
-               "getter; Full when none comes, at once or within\n`timeout` "
-               "seconds."),
+               "put($self, item, block=True, timeout=None)\n--\n\nGive an "
+               "item to a getter; Full when none comes, at once or "
+               "within\n`timeout` seconds."),
     ACCEL_FAST("get", channel_get,
-               "get(block=True, timeout=None)\n\nTake an item from a putter; "
-               "Empty when none comes, at once or within\n`timeout` "
-               "seconds."),
-    {"put_nowait", channel_put_nowait, METH_O,
-     "put_nowait(item)\n\nput(item, False)"},
+               "get($self, block=True, timeout=None)\n--\n\nTake an item "
+               "from a putter; Empty when none comes, at once or "
+               "within\n`timeout` seconds."),
+    ACCEL_FAST("put_nowait", channel_put_nowait,
+               "put_nowait($self, item)\n--\n\nput(item, False)"),
     {"get_nowait", channel_get_nowait, METH_NOARGS,
-     "get_nowait()\n\nget(False)"},
-    {"qsize", channel_qsize, METH_NOARGS, "qsize() -> 0"},
-    {"empty", channel_true, METH_NOARGS, "empty() -> True"},
-    {"full", channel_true, METH_NOARGS, "full() -> True"},
+     "get_nowait($self, /)\n--\n\nget(False)"},
+    {"qsize", channel_qsize, METH_NOARGS,
+     "qsize($self, /)\n--\n\nReturns 0."},
+    {"empty", channel_true, METH_NOARGS,
+     "empty($self, /)\n--\n\nReturns True."},
+    {"full", channel_true, METH_NOARGS,
+     "full($self, /)\n--\n\nReturns True."},
     {NULL, NULL, 0, NULL}};
 static PyGetSetDef channel_getset[] = {
     {"balance", get_balance, NULL, "Waiting putters minus waiting getters.",
@@ -346,7 +354,7 @@ static PyMemberDef channel_members[] = {
      READONLY, NULL},
     {NULL, 0, 0, 0, NULL}};
 static PyType_Slot channel_slots[] = {
-    {Py_tp_doc, "Channel(maxsize=1)\n\nA queue in which put() waits until "
+    {Py_tp_doc, "Channel(maxsize=1)\n--\n\nA queue in which put() waits until "
                 "somebody gets the item."},
     {Py_tp_init, channel_init},
     {Py_tp_traverse, channel_traverse},

@@ -118,12 +118,13 @@ static PyObject *trim(PyObject *Py_UNUSED(module), PyObject *keep)
 
 static PyMethodDef functions[] = {
     {"install_chunk_cache", install, METH_NOARGS,
-     "install_chunk_cache() -> bool\n\nCache the interpreter's frame chunks "
-     "from now on; False where that cannot be."},
+     "install_chunk_cache($module, /)\n--\n\nCache the interpreter's frame "
+     "chunks from now on; False where that cannot be."},
     {"cached_chunks", count, METH_NOARGS,
-     "cached_chunks()\n\nHow many are free."},
+     "cached_chunks($module, /)\n--\n\nHow many are free."},
     {"trim_chunks", trim, METH_O,
-     "trim_chunks(keep)\n\nGive all free ones but `keep` back."},
+     "trim_chunks($module, keep, /)\n--\n\nGive all free ones but `keep` "
+     "back."},
     {NULL, NULL, 0, NULL}};
 
 int accel_chunks_init(PyObject *module)

@@ -98,19 +98,23 @@ static PyObject *event_wait(PyObject *self, PyObject *const *args,
 
 static PyMethodDef event_methods[] = {
     {"is_set", event_is_set, METH_NOARGS,
-     "is_set() -> bool\n\nWhether the flag is set."},
-    {"isSet", event_is_set, METH_NOARGS, "isSet() -> bool\n\nAs is_set()."},
-    {"ready", event_is_set, METH_NOARGS, "ready() -> bool\n\nAs is_set()."},
+     "is_set($self, /)\n--\n\nWhether the flag is set."},
+    {"isSet", event_is_set, METH_NOARGS,
+     "isSet($self, /)\n--\n\nAs is_set()."},
+    {"ready", event_is_set, METH_NOARGS,
+     "ready($self, /)\n--\n\nAs is_set()."},
     {"set", event_set, METH_NOARGS,
-     "set()\n\nSet the flag; wake everyone who waits now."},
+     "set($self, /)\n--\n\nSet the flag; wake everyone who waits now."},
     {"clear", event_clear, METH_NOARGS,
-     "clear()\n\nReset the flag.  Who was woken by set() still returns."},
+     "clear($self, /)\n--\n\nReset the flag.  Who was woken by set() still "
+     "returns."},
     ACCEL_FAST("wait", event_wait,
-               "wait(timeout=None) -> bool\n\nWait until the flag is set; "
+               "wait($self, timeout=None)\n--\n\nWait until the flag is set; "
                "False when `timeout` seconds ran out."),
     {NULL, NULL, 0, NULL}};
 static PyType_Slot event_slots[] = {
-    {Py_tp_doc, "Event()\n\nA flag that greenlets, of any thread, wait for."},
+    {Py_tp_doc, "Event()\n--\n\nA flag that greenlets, of any thread, wait "
+                "for."},
     {Py_tp_new, event_new},
     {Py_tp_traverse, accel_linkable_traverse},
     {Py_tp_clear, accel_linkable_clear},
@@ -219,7 +223,7 @@ static PyObject *result_fail(PyObject *self, PyObject *exc_info)
 
 static PyMethodDef result_methods[] = {
     {"ready", result_ready, METH_NOARGS,
-     "ready() -> bool\n\nWhether there is a value or an exception."},
+     "ready($self, /)\n--\n\nWhether there is a value or an exception."},
     {"_settle", result_settle, METH_O,
      "_settle(value)\n\nStore the value and wake everyone."},
     {"_fail", result_fail, METH_O,
@@ -230,7 +234,7 @@ static PyMemberDef result_members[] = {
     {"_exc_info", T_OBJECT_EX, offsetof(ResultObject, exc_info), 0, NULL},
     {NULL, 0, 0, 0, NULL}};
 static PyType_Slot result_slots[] = {
-    {Py_tp_doc, "Result()\n\nA value or an exception, awaited by many."},
+    {Py_tp_doc, "Result()\n--\n\nA value or an exception, awaited by many."},
     {Py_tp_new, result_new},
     {Py_tp_traverse, result_traverse},
     {Py_tp_clear, result_clear},

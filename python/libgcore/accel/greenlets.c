@@ -347,8 +347,8 @@ void accel_run_greenlet(LoopObject *loop, PyObject *greenlet, PyObject *args,
 
 static PyMethodDef hub_methods[] = {
     {"switch", hub_switch, METH_NOARGS,
-     "switch()\n\nLet other greenlets run, through the run queue, until this "
-     "one is woken."},
+     "switch($self, /)\n--\n\nLet other greenlets run, through the run "
+     "queue, until this one is woken."},
     {NULL, NULL, 0, NULL}};
 static PyType_Slot hub_slots[] = {{Py_tp_methods, hub_methods}, {0, NULL}};
 static PyType_Spec hub_spec = {
@@ -396,15 +396,18 @@ static PyObject *py_configure(PyObject *Py_UNUSED(module), PyObject *args)
 
 static PyMethodDef functions[] = {
     {"get_hub", py_current_hub, METH_NOARGS,
-     "get_hub()\n\nThe hub of the calling thread; made on first use."},
+     "get_hub($module, /)\n--\n\nThe hub of the calling thread; made on "
+     "first use."},
     {"get_hub_if_exists", py_current_hub_if_exists, METH_NOARGS,
-     "get_hub_if_exists()\n\nThe hub of the calling thread, or None."},
+     "get_hub_if_exists($module, /)\n--\n\nThe hub of the calling thread, "
+     "or None."},
     {"set_hub", py_set_current_hub, METH_O,
-     "set_hub(hub)\n\nMake `hub` the calling thread's; None forgets it."},
+     "set_hub($module, hub, /)\n--\n\nMake `hub` the calling thread's; None "
+     "forgets it."},
     {"configure", py_configure, METH_VARARGS,
-     "configure(factory, errors)\n\n`factory()` makes a hub for a thread that "
-     "needs one;\n`errors` maps names to the exception classes raised from "
-     "here."},
+     "configure($module, factory, errors, /)\n--\n\n`factory()` makes a hub "
+     "for a thread that needs one;\n`errors` maps names to the exception "
+     "classes raised from here."},
     {NULL, NULL, 0, NULL}};
 
 int accel_greenlets_init(PyObject *module)

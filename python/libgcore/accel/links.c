@@ -749,8 +749,13 @@ static PyObject *linkable_check_and_notify(PyObject *self,
     Py_RETURN_NONE;
 }
 
-static PyObject *linkable_rawlink(PyObject *self, PyObject *callback)
+static PyObject *linkable_rawlink(PyObject *self, PyObject *const *args,
+                                  Py_ssize_t nargs, PyObject *keywords)
 {
+    PyObject *callback =
+        accel_parse_one("rawlink", "callback", args, nargs, keywords);
+    if (!callback)
+        return NULL;
     if (!PyCallable_Check(callback)) {
         PyErr_Format(PyExc_TypeError, "Expected callable: %R", callback);
         return NULL;
@@ -763,8 +768,13 @@ static PyObject *linkable_rawlink(PyObject *self, PyObject *callback)
     return failed ? NULL : linkable_check_and_notify(self, NULL);
 }
 
-static PyObject *linkable_unlink(PyObject *self, PyObject *callback)
+static PyObject *linkable_unlink(PyObject *self, PyObject *const *args,
+                                 Py_ssize_t nargs, PyObject *keywords)
 {
+    PyObject *callback =
+        accel_parse_one("unlink", "callback", args, nargs, keywords);
+    if (!callback)
+        return NULL;
     LinkableObject *linkable = (LinkableObject *)self;
     accel_links *links = &linkable->links;
     for (Py_ssize_t i = 0; i < links->count; i++) {
@@ -829,12 +839,14 @@ static int linkable_set_hub(PyObject *self, PyObject *hub,
 
 static PyMethodDef linkable_methods[] = {
     {"linkcount", linkable_linkcount, METH_NOARGS,
-     "linkcount()\n\nHow many greenlets wait and callbacks are linked."},
-    {"rawlink", linkable_rawlink, METH_O,
-     "rawlink(callback)\n\nCall callback(self) in the hub once this is "
-     "ready."},
-    {"unlink", linkable_unlink, METH_O,
-     "unlink(callback)\n\nRemove what rawlink() added, if it is there."},
+     "linkcount($self, /)\n--\n\nHow many greenlets wait and callbacks are "
+     "linked."},
+    ACCEL_FAST("rawlink", linkable_rawlink,
+               "rawlink($self, callback)\n--\n\nCall callback(self) in the hub "
+               "once this is ready."),
+    ACCEL_FAST("unlink", linkable_unlink,
+               "unlink($self, callback)\n--\n\nRemove what rawlink() added, if "
+               "it is there."),
     {"_notify", linkable_notify, METH_NOARGS,
      "_notify()\n\nWake who waits and run what is linked."},
     {"_check_and_notify", linkable_check_and_notify, METH_NOARGS,
@@ -854,7 +866,7 @@ static PyMemberDef linkable_members[] = {
      READONLY, NULL},
     {NULL, 0, 0, 0, NULL}};
 static PyType_Slot linkable_slots[] = {
-    {Py_tp_doc, "Linkable()\n\nWhat greenlets can wait for."},
+    {Py_tp_doc, "Linkable()\n--\n\nWhat greenlets can wait for."},
     {Py_tp_new, linkable_new},
     {Py_tp_traverse, accel_linkable_traverse},
     {Py_tp_clear, accel_linkable_clear},
@@ -919,6 +931,18 @@ int accel_parse(const char *function, const char *const *names,
         }
     }
     return 0;
+}
+
+PyObject *accel_parse_one(const char *function, const char *name,
+                          PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *keywords)
+{
+    if (nargs == 1 && !keywords)
+        return args[0];
+    const char *names[] = {name, NULL};
+    PyObject *value = NULL;
+    int failed = accel_parse(function, names, &value, args, nargs, keywords);
+    return failed ? NULL : value;
 }
 
 /* ---- module -------------------------------------------------------------- */

@@ -159,6 +159,11 @@ int accel_parse(const char *function, const char *const *names,
                 PyObject **values, PyObject *const *args, Py_ssize_t nargs,
                 PyObject *keywords);
 
+/* The argument of a function that takes one, as above; borrowed, or NULL. */
+PyObject *accel_parse_one(const char *function, const char *name,
+                          PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *keywords);
+
 /* The method entry of such a function. */
 #define ACCEL_FAST(name, function, doc)                                     \
     {name, (PyCFunction)(void (*)(void))(function),                         \

@@ -472,7 +472,7 @@ static PyMemberDef local_members[] = {
      READONLY, NULL},
     {NULL, 0, 0, 0, NULL}};
 static PyType_Slot local_slots[] = {
-    {Py_tp_doc, "Local()\n\nAn object with other attributes in each "
+    {Py_tp_doc, "Local()\n--\n\nAn object with other attributes in each "
                 "greenlet."},
     {Py_tp_new, local_new},
     {Py_tp_traverse, local_traverse},
@@ -511,8 +511,8 @@ static PyObject *local_dicts(PyObject *Py_UNUSED(module), PyObject *greenlet)
 static PyMethodDef forget_method = {"_forget_locals", forget, METH_O, NULL};
 static PyMethodDef functions[] = {
     {"local_dicts", local_dicts, METH_O,
-     "local_dicts(greenlet)\n\nA list of (local, attributes in that "
-     "greenlet)."},
+     "local_dicts($module, greenlet, /)\n--\n\nA list of (local, attributes "
+     "in that greenlet)."},
     {NULL, NULL, 0, NULL}};
 
 int accel_local_init(PyObject *module)

@@ -599,10 +599,12 @@ static PyObject *loop_unref(PyObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-static PyObject *loop_break(PyObject *self, PyObject *args)
+static PyObject *loop_break(PyObject *self, PyObject *args,
+                            PyObject *keywords)
 {
+    static char *names[] = {"how", NULL};
     int how = 1;
-    if (!PyArg_ParseTuple(args, "|i", &how))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|i", names, &how))
         return NULL;
     ((LoopObject *)self)->broken = how;
     Py_RETURN_NONE;
@@ -688,35 +690,41 @@ static PyMethodDef loop_methods[] = {
      "_close()\n\nStop everything; idempotent."},
     {"run", (PyCFunction)(void (*)(void))loop_run,
      METH_VARARGS | METH_KEYWORDS,
-     "run(nowait=False, once=False)\n\nRun until nothing keeps the loop "
-     "alive; `once`: one turn; `nowait`: one that\ndoes not block."},
+     "run($self, nowait=False, once=False)\n--\n\nRun until nothing keeps "
+     "the loop alive; `once`: one turn; `nowait`: one that\ndoes not block."},
     {"run_callback", (PyCFunction)(void (*)(void))loop_run_callback,
      METH_FASTCALL,
-     "run_callback(func, *args)\n\nQueue a call; returns it as an object "
-     "with stop() and pending."},
+     "run_callback($self, func, /, *args)\n--\n\nQueue a call; returns it "
+     "as an object with stop() and pending."},
     {"run_callback_threadsafe",
      (PyCFunction)(void (*)(void))loop_run_callback, METH_FASTCALL,
-     "run_callback_threadsafe(func, *args)\n\nrun_callback(), from any "
-     "thread."},
-    {"ref", loop_ref, METH_NOARGS, "ref()\n\nKeep the loop alive."},
-    {"unref", loop_unref, METH_NOARGS, "unref()\n\nUndo one ref()."},
-    {"break_", loop_break, METH_VARARGS,
-     "break_(how=1)\n\nLeave the innermost run() (1), or all (2)."},
-    {"now", loop_now, METH_NOARGS, "now()\n\nThe loop's time, seconds."},
+     "run_callback_threadsafe($self, func, /, *args)\n--\n\nrun_callback(), "
+     "from any thread."},
+    {"ref", loop_ref, METH_NOARGS,
+     "ref($self, /)\n--\n\nKeep the loop alive."},
+    {"unref", loop_unref, METH_NOARGS,
+     "unref($self, /)\n--\n\nUndo one ref()."},
+    {"break_", (PyCFunction)(void (*)(void))loop_break,
+     METH_VARARGS | METH_KEYWORDS,
+     "break_($self, how=1)\n--\n\nLeave the innermost run() (1), or all "
+     "(2)."},
+    {"now", loop_now, METH_NOARGS,
+     "now($self, /)\n--\n\nThe loop's time, seconds."},
     {"update_now", loop_update_now, METH_NOARGS,
-     "update_now()\n\nRead the clock."},
-    {"update", loop_update_now, METH_NOARGS, "update()\n\nRead the clock."},
+     "update_now($self, /)\n--\n\nRead the clock."},
+    {"update", loop_update_now, METH_NOARGS,
+     "update($self, /)\n--\n\nRead the clock."},
     {"reinit", loop_reinit, METH_NOARGS,
-     "reinit()\n\nMake the loop work in a forked child."},
+     "reinit($self, /)\n--\n\nMake the loop work in a forked child."},
     {"wake", loop_wake, METH_NOARGS,
-     "wake()\n\nEnd a blocked poll, from any thread."},
+     "wake($self, /)\n--\n\nEnd a blocked poll, from any thread."},
     {"forget_fd", loop_forget_fd, METH_VARARGS,
-     "forget_fd(fd)\n\nThe descriptor is about to be closed: its watchers "
-     "complete with an error."},
+     "forget_fd($self, fd, /)\n--\n\nThe descriptor is about to be closed: "
+     "its watchers complete with an error."},
     {"waits", loop_waits, METH_NOARGS,
-     "waits()\n\nThe waits that are parked, oldest first."},
+     "waits($self, /)\n--\n\nThe waits that are parked, oldest first."},
     {"fileno", loop_backend_fd, METH_NOARGS,
-     "fileno()\n\nThe backend's descriptor, or None."},
+     "fileno($self, /)\n--\n\nThe backend's descriptor, or None."},
     {NULL, NULL, 0, NULL}};
 
 static PyObject *loop_get_iteration(PyObject *self, void *Py_UNUSED(closure))

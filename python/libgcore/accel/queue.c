@@ -422,8 +422,13 @@ static PyObject *queue_put(PyObject *self, PyObject *const *args,
     return accel_call_timed(put, self, values, 2, NULL);
 }
 
-static PyObject *queue_put_nowait(PyObject *self, PyObject *item)
+static PyObject *queue_put_nowait(PyObject *self, PyObject *const *args,
+                                  Py_ssize_t nargs, PyObject *keywords)
 {
+    PyObject *item =
+        accel_parse_one("put_nowait", "item", args, nargs, keywords);
+    if (!item)
+        return NULL;
     if (((QueueObject *)self)->hooks & METHOD_PUT)
         return PyObject_CallMethodObjArgs(self, str_put, item, Py_False,
                                           NULL);
@@ -1018,24 +1023,28 @@ static int set_unfinished(PyObject *self, PyObject *value,
 
 static PyMethodDef simple_methods[] = {
     ACCEL_FAST("put", queue_put,
-               "put(item, block=True, timeout=None)\n\nPut an item in; Full "
-               "when there is no room, at once or after\n`timeout` seconds."),
+               "put($self, item, block=True, timeout=None)\n--\n\nPut an "
+               "item in; Full when there is no room, at once or "
+               "after\n`timeout` seconds."),
     ACCEL_FAST("get", queue_get,
-               "get(block=True, timeout=None)\n\nTake an item out; Empty "
-               "when there is none, at once or after\n`timeout` seconds."),
+               "get($self, block=True, timeout=None)\n--\n\nTake an item "
+               "out; Empty when there is none, at once or after\n`timeout` "
+               "seconds."),
     ACCEL_FAST("peek", queue_peek,
-               "peek(block=True, timeout=None)\n\nAs get(), but leave the "
-               "item in the queue."),
-    {"put_nowait", queue_put_nowait, METH_O,
-     "put_nowait(item)\n\nput(item, False)"},
+               "peek($self, block=True, timeout=None)\n--\n\nAs get(), but "
+               "leave the item in the queue."),
+    ACCEL_FAST("put_nowait", queue_put_nowait,
+               "put_nowait($self, item)\n--\n\nput(item, False)"),
     {"get_nowait", queue_get_nowait, METH_NOARGS,
-     "get_nowait()\n\nget(False)"},
+     "get_nowait($self, /)\n--\n\nget(False)"},
     {"peek_nowait", queue_peek_nowait, METH_NOARGS,
-     "peek_nowait()\n\npeek(False)"},
-    {"qsize", queue_qsize, METH_NOARGS, "qsize() -> int"},
-    {"empty", queue_empty, METH_NOARGS, "empty() -> bool"},
+     "peek_nowait($self, /)\n--\n\npeek(False)"},
+    {"qsize", queue_qsize, METH_NOARGS,
+     "qsize($self, /)\n--\n\nReturns int."},
+    {"empty", queue_empty, METH_NOARGS,
+     "empty($self, /)\n--\n\nReturns bool."},
     {"full", queue_full, METH_NOARGS,
-     "full() -> bool\n\nAlways false without a maxsize."},
+     "full($self, /)\n--\n\nAlways false without a maxsize."},
     {"_init", hook_init, METH_VARARGS,
      "_init(maxsize, items=())\n\nMake the storage; may be overridden."},
     {"_qsize", hook_qsize, METH_NOARGS, "_qsize()\n\nMay be overridden."},
@@ -1065,7 +1074,7 @@ static PyMemberDef simple_members[] = {
      READONLY, NULL},
     {NULL, 0, 0, 0, NULL}};
 static PyType_Slot simple_slots[] = {
-    {Py_tp_doc, "SimpleQueue(maxsize=None, items=())"},
+    {Py_tp_doc, "SimpleQueue(maxsize=None, items=())\n--\n\n"},
     {Py_tp_new, simple_new},
     {Py_tp_init, simple_init},
     {Py_tp_traverse, queue_traverse},
@@ -1082,21 +1091,22 @@ static PyType_Slot simple_slots[] = {
 
 static PyMethodDef queue_methods[] = {
     {"task_done", queue_task_done, METH_NOARGS,
-     "task_done()\n\nSay that an item taken out has been dealt with; "
-     "ValueError when\nmore often than items were put in."},
+     "task_done($self, /)\n--\n\nSay that an item taken out has been dealt "
+     "with; ValueError when\nmore often than items were put in."},
     ACCEL_FAST("join", queue_join,
-               "join(timeout=None) -> bool\n\nWait until all items have been "
-               "dealt with."),
+               "join($self, timeout=None)\n--\n\nWait until all items have "
+               "been dealt with."),
     ACCEL_FAST("shutdown", queue_shutdown,
-               "shutdown(immediate=False)\n\nLet put() raise ShutDown, and "
-               "get() once the queue is empty;\n`immediate` empties it."),
+               "shutdown($self, immediate=False)\n--\n\nLet put() raise "
+               "ShutDown, and get() once the queue is empty;\n`immediate` "
+               "empties it."),
     {NULL, NULL, 0, NULL}};
 static PyGetSetDef queue_getset[] = {
     {"unfinished_tasks", get_unfinished, set_unfinished,
      "How many items have not been dealt with.", NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 static PyType_Slot queue_slots[] = {
-    {Py_tp_doc, "Queue(maxsize=None, items=(), unfinished_tasks=None)"},
+    {Py_tp_doc, "Queue(maxsize=None, items=(), unfinished_tasks=None)\n--\n\n"},
     {Py_tp_new, queue_new},
     {Py_tp_init, queue_init},
     {Py_tp_traverse, queue_traverse},
@@ -1107,15 +1117,16 @@ static PyType_Slot queue_slots[] = {
     {0, NULL}};
 /* What differs in these two is decided by the constructor. */
 static PyType_Slot lifo_slots[] = {
-    {Py_tp_doc, "LifoQueue(maxsize=None, items=(), unfinished_tasks=None)"},
+    {Py_tp_doc, "LifoQueue(maxsize=None, items=(), "
+                "unfinished_tasks=None)\n--\n\n"},
     {Py_tp_new, lifo_new},
     {Py_tp_traverse, queue_traverse},
     {Py_tp_clear, queue_clear},
     {Py_tp_dealloc, queue_dealloc},
     {0, NULL}};
 static PyType_Slot priority_slots[] = {
-    {Py_tp_doc,
-     "PriorityQueue(maxsize=None, items=(), unfinished_tasks=None)"},
+    {Py_tp_doc, "PriorityQueue(maxsize=None, items=(), "
+                "unfinished_tasks=None)\n--\n\n"},
     {Py_tp_new, priority_new},
     {Py_tp_traverse, queue_traverse},
     {Py_tp_clear, queue_clear},

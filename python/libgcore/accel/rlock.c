@@ -253,14 +253,15 @@ static PyObject *rlock_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
 
 static PyMethodDef rlock_methods[] = {
     ACCEL_FAST("acquire", rlock_acquire,
-               "acquire(blocking=True, timeout=None)\n\nTake the lock, or "
-               "take it once more; False when it is not to be had,\nat once "
-               "or within `timeout` seconds (None or -1: for ever)."),
+               "acquire($self, blocking=True, timeout=None)\n--\n\nTake the "
+               "lock, or take it once more; False when it is not to be "
+               "had,\nat once or within `timeout` seconds (None or -1: for "
+               "ever)."),
     {"release", rlock_release, METH_NOARGS,
-     "release()\n\nGive the lock back once; RuntimeError unless the current "
-     "greenlet\nowns it."},
+     "release($self, /)\n--\n\nGive the lock back once; RuntimeError unless "
+     "the current greenlet\nowns it."},
     {"locked", rlock_locked, METH_NOARGS,
-     "locked() -> bool\n\nWhether some greenlet owns it."},
+     "locked($self, /)\n--\n\nWhether some greenlet owns it."},
     {"__enter__", rlock_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)(void (*)(void))rlock_exit, METH_FASTCALL,
      NULL},
@@ -278,7 +279,7 @@ static PyMemberDef rlock_members[] = {
      READONLY, NULL},
     {NULL, 0, 0, 0, NULL}};
 static PyType_Slot rlock_slots[] = {
-    {Py_tp_doc, "RLock(hub=None)\n\nA lock that its owner, a greenlet, may "
+    {Py_tp_doc, "RLock(hub=None)\n--\n\nA lock that its owner, a greenlet, may "
                 "take again.  `semaphore`, of the\nclass, makes the lock "
                 "inside."},
     {Py_tp_new, rlock_new},

@@ -296,18 +296,18 @@ static int set_counter(PyObject *self, PyObject *value,
 
 static PyMethodDef semaphore_methods[] = {
     ACCEL_FAST("acquire", semaphore_acquire,
-               "acquire(blocking=True, timeout=None) -> bool\n\nTake a "
-               "permit; False when there is none and `blocking` is false,\n"
-               "or none came within `timeout` seconds."),
+               "acquire($self, blocking=True, timeout=None)\n--\n\nTake a "
+               "permit; False when there is none and `blocking` is "
+               "false,\nor none came within `timeout` seconds."),
     ACCEL_FAST("wait", semaphore_wait,
-               "wait(timeout=None) -> int\n\nWait until there is a permit, "
-               "without taking it, and return how many\nthere are."),
+               "wait($self, timeout=None)\n--\n\nWait until there is a "
+               "permit, without taking it, and return how many\nthere are."),
     {"release", semaphore_release, METH_NOARGS,
-     "release() -> int\n\nGive a permit; returns how many there are."},
+     "release($self, /)\n--\n\nGive a permit; returns how many there are."},
     {"locked", semaphore_locked, METH_NOARGS,
-     "locked() -> bool\n\nWhether acquire() would wait."},
+     "locked($self, /)\n--\n\nWhether acquire() would wait."},
     {"ready", semaphore_ready, METH_NOARGS,
-     "ready() -> bool\n\nWhether acquire() would not wait."},
+     "ready($self, /)\n--\n\nWhether acquire() would not wait."},
     {"__enter__", semaphore_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)(void (*)(void))semaphore_exit, METH_FASTCALL,
      NULL},
@@ -317,7 +317,7 @@ static PyGetSetDef semaphore_getset[] = {
      NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 static PyType_Slot semaphore_slots[] = {
-    {Py_tp_doc, "Semaphore(value=1, hub=None)\n\nPermits to be taken and "
+    {Py_tp_doc, "Semaphore(value=1, hub=None)\n--\n\nPermits to be taken and "
                 "given by greenlets of any thread."},
     {Py_tp_new, semaphore_new},
     {Py_tp_init, semaphore_init},
@@ -336,8 +336,8 @@ static PyType_Spec semaphore_spec = {
 
 static PyMethodDef bounded_methods[] = {
     {"release", bounded_release, METH_NOARGS,
-     "release() -> int\n\nAs Semaphore's, but raises ValueError above the "
-     "initial value."},
+     "release($self, /)\n--\n\nAs Semaphore's, but raises ValueError above "
+     "the initial value."},
     {"__exit__", (PyCFunction)(void (*)(void))bounded_exit, METH_FASTCALL,
      NULL},
     {NULL, NULL, 0, NULL}};
@@ -346,7 +346,7 @@ static PyMemberDef bounded_members[] = {
      NULL},
     {NULL, 0, 0, 0, NULL}};
 static PyType_Slot bounded_slots[] = {
-    {Py_tp_doc, "BoundedSemaphore(value=1, hub=None)\n\nA semaphore that "
+    {Py_tp_doc, "BoundedSemaphore(value=1, hub=None)\n--\n\nA semaphore that "
                 "refuses more releases than acquires."},
     {Py_tp_traverse, accel_linkable_traverse},
     {Py_tp_clear, accel_linkable_clear},

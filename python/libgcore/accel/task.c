@@ -612,7 +612,7 @@ static PyGetSetDef gather_getset[] = {
      NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 static PyType_Slot gather_slots[] = {
-    {Py_tp_doc, "Gather(wait, count)\n\nA link that keeps its sources and "
+    {Py_tp_doc, "Gather(wait, count)\n--\n\nA link that keeps its sources and "
                 "wakes `wait` once there are `count`."},
     {Py_tp_new, gather_new},
     {Py_tp_dealloc, gather_dealloc},
@@ -710,8 +710,13 @@ static void remove_link(PyObject *self, PyObject *link)
     }
 }
 
-static PyObject *task_rawlink(PyObject *self, PyObject *callback)
+static PyObject *task_rawlink(PyObject *self, PyObject *const *args,
+                              Py_ssize_t nargs, PyObject *keywords)
 {
+    PyObject *callback =
+        accel_parse_one("rawlink", "callback", args, nargs, keywords);
+    if (!callback)
+        return NULL;
     if (!PyCallable_Check(callback)) {
         PyErr_Format(PyExc_TypeError, "Expected callable: %R", callback);
         return NULL;
@@ -866,35 +871,36 @@ static PyGetSetDef task_getset[] = {
 
 static PyMethodDef task_methods[] = {
     {"start", task_start, METH_NOARGS,
-     "start()\n\nHave it run when the caller gives up; once."},
+     "start($self, /)\n--\n\nHave it run when the caller gives up; once."},
     {"spawn", (PyCFunction)(void (*)(void))task_spawn,
      METH_VARARGS | METH_KEYWORDS | METH_CLASS,
-     "spawn(*args, **kwargs)\n\nMake one and start it."},
+     "spawn($type, *args, **kwargs)\n--\n\nMake one and start it."},
     {"run", task_run, METH_NOARGS,
-     "run()\n\nCall the function and keep how that ended."},
+     "run($self, /)\n--\n\nCall the function and keep how that ended."},
     {"join", (PyCFunction)(void (*)(void))task_join,
      METH_VARARGS | METH_KEYWORDS,
-     "join($self, timeout=None)\n--\n\nWait for its end, or `timeout` seconds."},
+     "join($self, timeout=None)\n--\n\nWait for its end, or `timeout` "
+     "seconds."},
     {"ready", task_ready, METH_NOARGS,
-     "ready($self)\n--\n\nWhether it has ended."},
+     "ready($self, /)\n--\n\nWhether it has ended."},
     {"successful", task_successful, METH_NOARGS,
-     "successful($self)\n--\n\nWhether it has ended without an error.\n\nBeing "
-     "killed by GreenletExit is a success."},
-    {"rawlink", task_rawlink, METH_O,
-     "rawlink($self, callback)\n--\n\nCall ``callback(self)`` in the hub at "
-     "its end.\n\nNothing may block there; prefer link().  Raises TypeError "
-     "when `callback` is\nnot callable."},
+     "successful($self, /)\n--\n\nWhether it has ended without an "
+     "error.\n\nBeing killed by GreenletExit is a success."},
+    ACCEL_FAST("rawlink", task_rawlink,
+               "rawlink($self, callback)\n--\n\nCall ``callback(self)`` in "
+               "the hub at its end.\n\nNothing may block there; prefer "
+               "link().  Raises TypeError when `callback` is\nnot callable."),
     {"_wait_for_end", task_wait_for_end, METH_O, NULL},
     {"throw", task_throw, METH_VARARGS,
-     "throw(*args)\n\nRaise in it at once, as greenlet.throw; one that has "
-     "not run yet ends."},
+     "throw($self, /, *args)\n--\n\nRaise in it at once, as greenlet.throw; "
+     "one that has not run yet ends."},
     {"_report_result", task_report_result, METH_O, NULL},
     {"_report_error", task_report_error, METH_O, NULL},
     {"_schedule_links", task_schedule_links, METH_NOARGS, NULL},
     {"_notify_links", task_notify_links, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL}};
 static PyType_Slot task_slots[] = {
-    {Py_tp_doc, "Task(run=None, *args, **kwargs)\n\nA greenlet that keeps "
+    {Py_tp_doc, "Task(run=None, *args, **kwargs)\n--\n\nA greenlet that keeps "
                 "how it ended."},
     {Py_tp_init, task_init},
     {Py_tp_dealloc, task_dealloc},
@@ -947,16 +953,18 @@ static PyObject *set_spawn_callback(PyObject *Py_UNUSED(module),
 
 static PyMethodDef functions[] = {
     {"configure_tasks", configure_tasks, METH_VARARGS,
-     "configure_tasks(started, cancelled, success)\n\nThe objects that "
-     "stand for used-up start events, and the exc_info of a success."},
+     "configure_tasks($module, started, cancelled, success, /)\n--\n\nThe "
+     "objects that stand for used-up start events, and the exc_info of a "
+     "success."},
     {"throw_into", throw_into, METH_VARARGS,
-     "throw_into(greenlets, args, wait)\n\nIn the hub: throw into each "
-     "greenlet of the list, then wake `wait` (or None)."},
+     "throw_into($module, greenlets, args, wait, /)\n--\n\nIn the hub: "
+     "throw into each greenlet of the list, then wake `wait` (or None)."},
     {"set_tracking", set_tracking, METH_O,
-     "set_tracking(wanted)\n\nWhether tasks remember who spawned them."},
+     "set_tracking($module, wanted, /)\n--\n\nWhether tasks remember who "
+     "spawned them."},
     {"set_spawn_callback", set_spawn_callback, METH_O,
-     "set_spawn_callback(callback)\n\nCalled with each task that starts; "
-     "None for nothing."},
+     "set_spawn_callback($module, callback, /)\n--\n\nCalled with each task "
+     "that starts; None for nothing."},
     {NULL, NULL, 0, NULL}};
 
 static int make_names(void)

@@ -74,10 +74,14 @@ static PyObject *no_timer_is(PyObject *Py_UNUSED(self),
 
 static PyMethodDef no_timer_methods[] = {
     {"start", (PyCFunction)(void (*)(void))no_timer_start,
-     METH_VARARGS | METH_KEYWORDS, "start()\n\nRaises AssertionError."},
-    {"stop", no_timer_stop, METH_NOARGS, "stop()\n\nNothing to stop."},
-    {"cancel", no_timer_stop, METH_NOARGS, "cancel()\n\nNothing to stop."},
-    {"close", no_timer_stop, METH_NOARGS, "close()\n\nNothing to close."},
+     METH_VARARGS | METH_KEYWORDS,
+     "start($self, *args, **kwargs)\n--\n\nRaises AssertionError."},
+    {"stop", no_timer_stop, METH_NOARGS,
+     "stop($self, /)\n--\n\nNothing to stop."},
+    {"cancel", no_timer_stop, METH_NOARGS,
+     "cancel($self, /)\n--\n\nNothing to stop."},
+    {"close", no_timer_stop, METH_NOARGS,
+     "close($self, /)\n--\n\nNothing to close."},
     {"__enter__", no_timer_enter, METH_NOARGS, NULL},
     {"__exit__", no_timer_stop, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL}};
@@ -496,13 +500,14 @@ static PyObject *get_pending(PyObject *self, void *Py_UNUSED(closure))
 
 static PyMethodDef timeout_methods[] = {
     {"start", timeout_start, METH_NOARGS,
-     "start()\n\nStart the timer, for the current greenlet; AssertionError "
-     "when it\nis running."},
+     "start($self, /)\n--\n\nStart the timer, for the current greenlet; "
+     "AssertionError when it\nis running."},
     {"cancel", timeout_cancel, METH_NOARGS,
-     "cancel()\n\nStop the timer; the timeout may be started again."},
-    {"close", timeout_close, METH_NOARGS,
-     "close()\n\nStop the timer and free it; the timeout cannot be used "
+     "cancel($self, /)\n--\n\nStop the timer; the timeout may be started "
      "again."},
+    {"close", timeout_close, METH_NOARGS,
+     "close($self, /)\n--\n\nStop the timer and free it; the timeout cannot "
+     "be used again."},
     {"_on_expiration", timeout_expire, METH_VARARGS,
      "_on_expiration(greenlet, exception)\n\nCalled in the hub when the time "
      "has run out: throws."},
@@ -520,7 +525,8 @@ static PyGetSetDef timeout_getset[] = {
     {NULL, NULL, NULL, NULL, NULL}};
 static PyType_Slot timeout_slots[] = {
     {Py_tp_doc, "Timeout(seconds=None, exception=None, ref=True, "
-                "priority=-1)\n\nAn exception with a timer that throws it."},
+                "priority=-1)\n--\n\nAn exception with a timer that throws "
+                "it."},
     {Py_tp_init, timeout_init},
     {Py_tp_traverse, timeout_traverse},
     {Py_tp_clear, timeout_clear},

@@ -620,14 +620,14 @@ static PyObject *wait_get_over(PyObject *self, void *Py_UNUSED(closure))
 static PyMethodDef wait_methods[] = {
     {"park", (PyCFunction)(void (*)(void))wait_park,
      METH_VARARGS | METH_KEYWORDS,
-     "park(timeout=None, ref=False) -> bool\n\nGive up until woken: True; "
-     "False when `timeout` seconds ran out.\n`ref` keeps the loop alive "
-     "meanwhile.  Raises what is thrown into the greenlet."},
+     "park($self, timeout=None, ref=False)\n--\n\nGive up until woken: "
+     "True; False when `timeout` seconds ran out.\n`ref` keeps the loop "
+     "alive meanwhile.  Raises what is thrown into the greenlet."},
     {"wake", wait_wake, METH_VARARGS,
-     "wake(value=None) -> bool\n\nResume the greenlet, from any thread; "
-     "False when this wait is over\nor was woken before."},
+     "wake($self, value=None, /)\n--\n\nResume the greenlet, from any "
+     "thread; False when this wait is over\nor was woken before."},
     {"throw", wait_throw, METH_O,
-     "throw(error) -> bool\n\nAs wake(), but park() raises `error`."},
+     "throw($self, error, /)\n--\n\nAs wake(), but park() raises `error`."},
     {"discard", wait_discard, METH_NOARGS,
      "discard($self, /)\n--\n\nEnd a wait that was not parked."},
     {NULL, NULL, 0, NULL}};
@@ -649,7 +649,7 @@ static PyGetSetDef wait_getset[] = {
      NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 static PyType_Slot wait_slots[] = {
-    {Py_tp_doc, "Wait(subject=None)\n\nOne wait of the calling greenlet."},
+    {Py_tp_doc, "Wait(subject=None)\n--\n\nOne wait of the calling greenlet."},
     {Py_tp_new, wait_new},
     {Py_tp_dealloc, wait_dealloc},
     {Py_tp_call, wait_call},
@@ -665,14 +665,13 @@ static PyType_Spec wait_spec = {
 
 static PyMethodDef functions[] = {
     {"pause", pause_python, METH_NOARGS,
-     "pause()\n\nLet everything run that is queued already."},
+     "pause($module, /)\n--\n\nLet everything run that is queued already."},
     {"sleep", (PyCFunction)(void (*)(void))sleep_python,
      METH_FASTCALL | METH_KEYWORDS,
-     "sleep(seconds=0, ref=True)\n--\n\n"
-     "Let others run, for at least `seconds`.\n\n"
-     "With 0 (or less) what is queued already runs before the caller goes "
-     "on.\n`ref` says whether the loop stays alive for the sake of this "
-     "sleep alone."},
+     "sleep($module, seconds=0, ref=True)\n--\n\nLet others run, for at "
+     "least `seconds`.\n\nWith 0 (or less) what is queued already runs "
+     "before the caller goes on.\n`ref` says whether the loop stays alive "
+     "for the sake of this sleep alone."},
     {NULL, NULL, 0, NULL}};
 
 int accel_wait_init(PyObject *module)

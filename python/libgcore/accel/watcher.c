@@ -971,16 +971,19 @@ static PyMethodDef watcher_methods[] = {
      "_open(kind, loop, value, ref, priority[, interval])"},
     {"start", (PyCFunction)(void (*)(void))watcher_start,
      METH_VARARGS | METH_KEYWORDS,
-     "start(callback, *args)\n\nCall callback(*args) in the hub when the "
-     "event happens."},
+     "start($self, callback, *args, **options)\n--\n\nCall callback(*args) in "
+     "the hub when the event happens."},
     {"stop", watcher_stop, METH_NOARGS,
-     "stop()\n\nForget the callback, and what has happened already."},
-    {"close", watcher_close, METH_NOARGS, "close()\n\nStop for good."},
+     "stop($self, /)\n--\n\nForget the callback, and what has happened "
+     "already."},
+    {"close", watcher_close, METH_NOARGS,
+     "close($self, /)\n--\n\nStop for good."},
     {"feed", watcher_feed, METH_VARARGS,
-     "feed(revents, callback, *args)\n\nPretend that it has happened."},
+     "feed($self, revents, callback, /, *args)\n--\n\nPretend that it has "
+     "happened."},
     {"wait", (PyCFunction)(void (*)(void))watcher_wait,
      METH_VARARGS | METH_KEYWORDS,
-     "wait(timeout=None) -> bool\n\nPark the calling greenlet until the "
+     "wait($self, timeout=None)\n--\n\nPark the calling greenlet until the "
      "event: True; False when `timeout` seconds\nran out."},
     {NULL, NULL, 0, NULL}};
 static PyGetSetDef watcher_getset[] = {
@@ -1028,7 +1031,7 @@ static PyGetSetDef io_getset[] = {
      "READ, WRITE or both; read-only while active.", NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 static PyType_Slot io_slots[] = {
-    {Py_tp_doc, "IoWatcher(loop, fd, events, ref=True, priority=None)"},
+    {Py_tp_doc, "IoWatcher(loop, fd, events, ref=True, priority=None)\n--\n\n"},
     {Py_tp_init, io_init},
     {Py_tp_getset, io_getset},
     {0, NULL}};
@@ -1042,14 +1045,15 @@ static PyType_Spec io_spec = {
 static PyMethodDef timer_methods[] = {
     {"again", (PyCFunction)(void (*)(void))timer_again,
      METH_VARARGS | METH_KEYWORDS,
-     "again(callback, *args)\n\nStart anew, due after the repeat."},
+     "again($self, callback, *args, **options)\n--\n\nStart anew, due after "
+     "the repeat."},
     {NULL, NULL, 0, NULL}};
 static PyGetSetDef timer_getset[] = {
     {"at", get_at, NULL, "When it is due, in the loop's time.", NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 static PyType_Slot timer_slots[] = {
-    {Py_tp_doc,
-     "TimerWatcher(loop, after=0.0, repeat=0.0, ref=True, priority=None)"},
+    {Py_tp_doc, "TimerWatcher(loop, after=0.0, repeat=0.0, ref=True, "
+                "priority=None)\n--\n\n"},
     {Py_tp_init, timer_init},
     {Py_tp_methods, timer_methods},
     {Py_tp_getset, timer_getset},
@@ -1063,7 +1067,7 @@ static PyType_Spec timer_spec = {
 
 static PyMethodDef async_methods[] = {
     {"send", async_send, METH_NOARGS,
-     "send()\n\nMake it happen, from any thread."},
+     "send($self, /)\n--\n\nMake it happen, from any thread."},
     {NULL, NULL, 0, NULL}};
 static PyType_Slot async_slots[] = {
     {Py_tp_doc, "An event another thread makes."},
@@ -1100,8 +1104,8 @@ static PyObject *set_events_marker(PyObject *Py_UNUSED(module),
 
 static PyMethodDef functions[] = {
     {"set_events_marker", set_events_marker, METH_O,
-     "set_events_marker(marker)\n\nThe first argument that is replaced by "
-     "the events."},
+     "set_events_marker($module, marker, /)\n--\n\nThe first argument that "
+     "is replaced by the events."},
     {NULL, NULL, 0, NULL}};
 
 int accel_watcher_init(PyObject *module)
