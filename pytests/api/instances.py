@@ -36,6 +36,7 @@ def wsgi_server():
 def finished_child():
     child = subprocess.Popen(["true"])
     child.wait()
+    gevent.os.waitpid(child.pid, 0)  # nobody else's
     return child
 
 
@@ -127,7 +128,7 @@ MAKERS = {
     select.poll: select.poll,
     socket.socket: socket.socket,
     ssl.SSLSocket: tls_socket,
-    subprocess.CompletedProcess: lambda: subprocess.run(["true"]),
+    subprocess.CompletedProcess: lambda: subprocess.CompletedProcess([], 0),
     subprocess.Popen: finished_child,
     threadpool.ThreadPool: worked_pool,
     threadpool.ThreadResult: lambda: worked_pool().spawn(nothing),

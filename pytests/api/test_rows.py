@@ -38,6 +38,8 @@ def differences():
     return found
 
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
 ROWS = rows()
 DIFFERENCES = differences()
 
