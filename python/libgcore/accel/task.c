@@ -6,6 +6,7 @@
  * it has: nothing here knows greenlet's layout.
  */
 #include "greenlets.h"
+#include "links.h"
 #include "loop.h"
 
 #include <greenlet/greenlet.h>
