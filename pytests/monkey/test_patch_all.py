@@ -35,7 +35,7 @@ SAVED_AT_LEAST = {
                "getfqdn", "gethostbyaddr", "gethostbyname", "gethostbyname_ex",
                "getnameinfo", "socket", "socketpair"},
     "select": {"poll", "select", "epoll"},
-    "selectors": {"DefaultSelector", "EpollSelector"},
+    "selectors": {"DefaultSelector"},
     "ssl": {"SSLContext", "SSLSocket", "get_server_certificate"},
     "subprocess": {"CompletedProcess", "Popen", "call", "check_call",
                    "check_output", "run"},
@@ -81,7 +81,8 @@ def test_identities(run_program):
         assert socket.socket is gevent.socket.socket
         assert socket.socket.__module__ == 'gevent._socket3'
         assert select.select is gevent.select.select
-        assert not hasattr(select, 'epoll')
+        assert select.epoll is gevent.select.epoll
+        assert selectors.EpollSelector._selector_cls is select.epoll
         assert selectors.DefaultSelector is gevent.selectors.GeventSelector
         assert ssl.SSLContext is gevent.ssl.SSLContext
         assert subprocess.Popen is gevent.subprocess.Popen

@@ -172,12 +172,118 @@ class TestPoll:
             select.poll().register(fd)
 
 
+    def test_one_greenlet_at_a_time(self, pair):
+        poll = select.poll()
+        poll.register(pair[0], select.POLLIN)
+        waiting = gevent.spawn(poll.poll, 20000)
+        gevent.sleep(0)
+        with pytest.raises(RuntimeError, match='concurrent poll'):
+            poll.poll(0)
+        pair[1].send(b'x')
+        assert waiting.get() == [(pair[0].fileno(), select.POLLIN)]
+        assert poll.poll(0)
+
+
+@pytest.mark.skipif(not hasattr(standard, 'epoll'), reason='no epoll here')
+class TestEpoll:
+
+    def test_answers_as_the_kernel_does(self, pair):
+        with select.epoll() as epoll, standard.epoll() as real:
+            pair[1].send(b'x')
+            for fd in pair:
+                epoll.register(fd)
+                real.register(fd)
+            assert sorted(epoll.poll()) == sorted(real.poll())
+            for fd in pair:
+                epoll.modify(fd, select.EPOLLIN)
+            assert epoll.poll(maxevents=1) == [
+                (pair[0].fileno(), select.EPOLLIN)]
+            epoll.unregister(pair[0])
+            assert epoll.poll(0) == []
+        assert epoll.closed
+
+    @pytest.mark.parametrize('timeout', [None, -1, 60])
+    def test_waits(self, pair, timeout):
+        with select.epoll() as epoll:
+            epoll.register(pair[0], select.EPOLLIN)
+            gevent.spawn(pair[1].send, b'x')
+            assert epoll.poll(timeout) == [
+                (pair[0].fileno(), select.EPOLLIN)]
+
+    def test_time_out(self, pair):
+        with select.epoll() as epoll:
+            epoll.register(pair[0], select.EPOLLIN)
+            assert epoll.poll(0.01) == []
+            assert ran_meanwhile(lambda: epoll.poll(0))
+
+    def test_an_edge_is_told_once(self, pair):
+        with select.epoll() as epoll:
+            epoll.register(pair[0], select.EPOLLIN | select.EPOLLET)
+            pair[1].send(b'x')
+            assert epoll.poll(20)
+            assert not epoll.poll(0)
+            gevent.spawn(pair[1].send, b'x')
+            assert epoll.poll(20)
+
+    def test_several_greenlets_wait(self, pair):
+        with select.epoll() as epoll:
+            epoll.register(pair[0], select.EPOLLIN | select.EPOLLONESHOT)
+            waiting = [gevent.spawn(epoll.poll, 20) for _ in range(3)]
+            for count in range(1, 4):
+                gevent.sleep(0)
+                pair[1].send(b'x')
+                gevent.wait(waiting, count=count, timeout=20)
+                assert sum(map(len, (greenlet.get() for greenlet in waiting
+                                     if greenlet.ready()))) == count
+                epoll.modify(pair[0], select.EPOLLIN | select.EPOLLONESHOT)
+                pair[0].recv(1)
+
+    def test_closed_while_waiting(self, pair):
+        epoll = select.epoll()
+        epoll.register(pair[0], select.EPOLLIN)
+        waiting = gevent.spawn(epoll.poll)
+        gevent.sleep(0)
+        epoll.close()
+        epoll.close()
+        with pytest.raises(OSError) as it:
+            waiting.get()
+        assert it.value.errno == errno.EBADF
+        with pytest.raises(ValueError):
+            epoll.poll()
+        with pytest.raises(ValueError), epoll:
+            pass
+
+    def test_of_a_descriptor(self, pair):
+        with standard.epoll() as real:
+            real.register(pair[0], select.EPOLLIN)
+            epoll = select.epoll.fromfd(os.dup(real.fileno()))
+            gevent.spawn(pair[1].send, b'x')
+            assert epoll.poll(20)
+            epoll.close()
+
+    def test_the_standard_selector_on_it(self, pair):
+        class Selector(standard_selectors.EpollSelector):
+            _selector_cls = select.epoll
+        with Selector() as selector:
+            key = selector.register(pair[0], standard_selectors.EVENT_READ)
+            gevent.spawn(pair[1].send, b'x')
+            assert selector.select() == [(key, standard_selectors.EVENT_READ)]
+
+    def test_bad_arguments(self):
+        with pytest.raises(TypeError):
+            select.epoll(flags='x')
+        with select.epoll() as epoll:
+            for count in (0, -2):
+                with pytest.raises(ValueError):
+                    epoll.poll(0, count)
+
+
 class TestSelector:
 
     @pytest.fixture(params=['epoll', 'poll'])
     def selector(self, request, monkeypatch):
         if request.param == 'poll':
-            monkeypatch.setattr(selectors, '_epoll', None)
+            monkeypatch.setattr(selectors, '_HAS_EPOLL', False)
         with selectors.DefaultSelector() as selector:
             yield selector
 

@@ -2,22 +2,7 @@
 from fnmatch import fnmatchcase
 
 EXIT_STATUS = "(exit status)"
-DID_NOT_END = "did not end"
 NETWORK_REFUSED = 77  # the exit status of dns/private_network.py
-# From best to worst: a test that is recorded more than once keeps its worst.
-ORDER = ("started", "ok", "expected failure", "skip", "unexpected success",
-         "fail", "error")
-
-
-def read_record(path):
-    """Return {test id: outcome} of the record file *path*."""
-    outcomes = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        outcome, test = line.split("\t", 1)
-        known = outcomes.get(test, ORDER[0])
-        outcomes[test] = max(known, outcome, key=ORDER.index)
-    return {test: DID_NOT_END if outcome == "started" else outcome
-            for test, outcome in outcomes.items()}
 
 
 class Run:

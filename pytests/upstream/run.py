@@ -14,17 +14,20 @@ pass then are listed as unsteady.
 import argparse
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from outcomes import Comparison, Run, read_record
-
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+sys.path.insert(0, str(HERE.parent))
+
+from outcomes import Comparison, Run
+from runs import (
+    ROOT, end_session, output_of, read_record, read_table, upstream_python,
+)
+
 BUILD = Path(os.environ.get("GCORE_BUILD", ROOT / "build")) / "upstream"
 PROCESSES = 2
 TIME_LIMIT = 240  # seconds a file may take
@@ -81,21 +84,14 @@ class File:
         return command
 
 
-def read_table(name):
-    """Return the lines of the table *name*, split into columns."""
-    lines = (HERE / name).read_text().splitlines()
-    return [line.split("\t") for line in lines
-            if line and not line.startswith("#")]
-
-
 def read_files():
-    return [File(*columns) for columns in read_table("files.tsv")]
+    return [File(*columns) for columns in read_table(HERE / "files.tsv")]
 
 
 def read_differences():
     """Return {file name: {pattern of test ids: reason}}."""
     differences = {}
-    for name, pattern, reason in read_table("differences.tsv"):
+    for name, pattern, reason in read_table(HERE / "differences.tsv"):
         differences.setdefault(name, {})[pattern] = reason
     return differences
 
@@ -176,43 +172,6 @@ class Side:
                               env=self.environment, timeout=60,
                               stderr=subprocess.DEVNULL)
         return done.returncode == 0
-
-
-def end_session(process):
-    """End what a test file left running, and the file itself if it hangs."""
-    if process.poll() is None:
-        # faulthandler is on: this writes the stacks to the output
-        process.send_signal(signal.SIGABRT)
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            pass
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    process.wait()
-
-
-def output_of(*command):
-    """Return what *command* prints, or end with its error text."""
-    done = subprocess.run(command, text=True, stdout=subprocess.PIPE)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))} failed, "
-                         f"exit status {done.returncode}")
-    return done.stdout.strip()
-
-
-def upstream_python(python):
-    """Return the interpreter of the pinned upstream environment that has the
-    version of *python*."""
-    tool = ROOT / "tools" / "upstream-env"
-    if not tool.exists():
-        raise SystemExit("give --upstream-python: the interpreter of an "
-                         "environment with the upstream release")
-    version = output_of(python, "-c", "import sys; "
-                        "print('%d.%d' % sys.version_info[:2])")
-    return output_of(tool, "pinned", "--python", version).splitlines()[-1]
 
 
 def copy_test_packages(python, build):

@@ -1,6 +1,6 @@
 """
-Waiting for I/O completion: cooperative versions of :func:`select.select` and
-:class:`select.poll`.
+Waiting for I/O completion: cooperative versions of :func:`select.select`,
+:class:`select.poll` and, where the system has it, :class:`select.epoll`.
 
 The kernel answers what is ready, as in the standard module; the hub's watchers
 only tell when to ask it.
@@ -8,10 +8,13 @@ only tell when to ask it.
 import select as __select__
 from errno import EBADF
 from os import strerror
+from time import monotonic
 
 from greenlet import getcurrent
 
 from gevent._hub_local import get_hub_noargs as get_hub
+from gevent._hub_primitives import wait_on_watcher
+from gevent._socketcommon import cancel_wait_ex
 from gevent._util import _NONE, copy_globals
 from gevent.event import Event
 from gevent.hub import sleep
@@ -19,6 +22,8 @@ from gevent.hub import sleep
 __implements__ = ['select']
 if hasattr(__select__, 'poll'):
     __implements__.append('poll')
+if hasattr(__select__, 'epoll'):
+    __implements__.append('epoll')
 
 __all__ = ['error'] + __implements__
 
@@ -29,6 +34,7 @@ _READ, _WRITE = 1, 2
 # The originals, whatever the module is patched with later.
 _original_select = __select__.select
 _original_poll = getattr(__select__, 'poll', None)
+_original_epoll = getattr(__select__, 'epoll', None)
 
 
 def get_fileno(fileobj) -> int:
@@ -249,6 +255,7 @@ if _original_poll is not None:
             self.fds = {}
             self.loop = get_hub().loop
             self._poll = _original_poll()
+            self._running = False
 
         def register(self, fd, eventmask=_NONE):
             """Watch *fd* for *eventmask*, ``POLLIN | POLLPRI | POLLOUT`` if
@@ -272,11 +279,21 @@ if _original_poll is not None:
             :param timeout: milliseconds to wait at most; ``None`` or a
                 negative number for no limit.
             :return: a list of ``(descriptor, events)``.
+            :raise RuntimeError: if somebody else waits in this object.
             """
             if timeout is not None and timeout < 0:
                 timeout = None
             elif timeout is not None and timeout > _INT_MAX:
                 raise OverflowError('timeout is too large')
+            if self._running:
+                raise RuntimeError('concurrent poll() invocation')
+            self._running = True
+            try:
+                return self._answer(timeout)
+            finally:
+                self._running = False
+
+        def _answer(self, timeout):
             ready = self._poll.poll(0)
             if ready or timeout == 0:
                 _give_way()
@@ -303,12 +320,135 @@ if _original_poll is not None:
             self._poll.unregister(fileno)
 
 
+if _original_epoll is not None:
+    class _TimedOut(Exception):
+        pass
+
+    class epoll:
+        """Cooperative :class:`select.epoll` objects.
+
+        A real one is inside; to wait for what it watches is to wait until its
+        own descriptor is readable.
+        """
+
+        # Where it waits; None: in the hub of the calling thread.
+        _hub = None
+
+        def __init__(self, sizehint=-1, flags=0):
+            self._epoll = _original_epoll(sizehint, flags)
+            self._watcher = None
+
+        @classmethod
+        def fromfd(cls, fd):
+            """An object for the epoll descriptor *fd*, taken over."""
+            self = cls.__new__(cls)
+            self._epoll = _original_epoll.fromfd(fd)
+            self._watcher = None
+            return self
+
+        def __enter__(self):
+            if self.closed:
+                raise ValueError('I/O operation on closed epoll object')
+            return self
+
+        def __exit__(self, *_exc_info):
+            self.close()
+
+        @property
+        def closed(self):
+            """Is it closed? (bool)"""
+            return self._epoll.closed
+
+        def fileno(self):
+            """The epoll descriptor."""
+            return self._epoll.fileno()
+
+        def register(self, fd, eventmask=_NONE):
+            """Watch *fd* for *eventmask*, ``EPOLLIN | EPOLLOUT | EPOLLPRI`` if
+            that is left out.
+
+            :raise OSError: if it is registered already, or cannot be watched.
+            """
+            if eventmask is _NONE:
+                self._epoll.register(fd)
+            else:
+                self._epoll.register(fd, eventmask)
+
+        def modify(self, fd, eventmask):
+            """Change what the registered *fd* is watched for."""
+            self._epoll.modify(fd, eventmask)
+
+        def unregister(self, fd):
+            """Stop watching *fd*."""
+            self._epoll.unregister(fd)
+
+        def poll(self, timeout=None, maxevents=-1):
+            """Wait until something is ready.
+
+            :param timeout: seconds (float) to wait at most; ``None`` or a
+                negative number for no limit.
+            :param maxevents: how many to return at most; -1 for no limit.
+            :return: a list of ``(descriptor, events)``.
+            """
+            ready = self._epoll.poll(0, maxevents)
+            if ready or timeout == 0:
+                _give_way()
+                return ready
+            end = None
+            if timeout is not None and timeout >= 0:
+                end = monotonic() + timeout
+            while not ready:
+                left = None if end is None else end - monotonic()
+                if left is not None and left <= 0:
+                    break
+                self._wait(left)
+                # None, if another greenlet was faster.
+                ready = self._epoll.poll(0, maxevents)
+            return ready
+
+        def _wait(self, seconds):
+            hub = self._hub or get_hub()
+            watcher = self._watcher
+            if watcher is None:
+                watcher = self._watcher = self._make_watcher(hub)
+            if watcher.callback is None and watcher.loop is hub.loop:
+                self._wait_on(watcher, seconds, hub)
+                return
+            # Another greenlet, or thread, waits with it.
+            watcher = self._make_watcher(hub)
+            try:
+                self._wait_on(watcher, seconds, hub)
+            finally:
+                watcher.close()
+
+        def _make_watcher(self, hub):
+            return hub.loop.io(self.fileno(), _READ,
+                               priority=hub.loop.MAXPRI)
+
+        @staticmethod
+        def _wait_on(watcher, seconds, hub):
+            try:
+                wait_on_watcher(watcher, seconds, _TimedOut(), hub)
+            except _TimedOut:
+                pass
+
+        def close(self):
+            """Close the epoll descriptor. Greenlets in `poll` get an OSError
+            (EBADF)."""
+            watcher, self._watcher = self._watcher, None
+            if watcher is None:
+                self._epoll.close()
+            else:
+                get_hub().cancel_waits_close_and_then(
+                    [watcher], cancel_wait_ex, self._epoll.close)
+
+
 def _gevent_do_monkey_patch(patch_request):
     patch_request.default_patch_items()
     _patch_selectors()
     if patch_request.patch_kwargs.get('aggressive', True):
         # They would block; what looks for them falls back to select and poll.
-        patch_request.remove_item('epoll', 'kqueue', 'kevent', 'devpoll')
+        patch_request.remove_item('kqueue', 'kevent', 'devpoll')
 
 
 def _patch_selectors():
@@ -323,6 +463,8 @@ def _patch_selectors():
         selectors.SelectSelector._select = _select
     if hasattr(selectors, 'PollSelector'):
         selectors.PollSelector._selector_cls = poll
+    if hasattr(selectors, 'EpollSelector'):
+        selectors.EpollSelector._selector_cls = epoll
 
 
 __imports__ = copy_globals(__select__, globals(),

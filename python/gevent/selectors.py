@@ -10,8 +10,6 @@ import selectors as __selectors__
 
 from gevent import select as _gevent_select
 from gevent._hub_local import get_hub_noargs as get_hub
-from gevent._hub_primitives import wait_on_watcher
-from gevent._socketcommon import cancel_wait_ex
 from gevent._util import copy_globals
 
 __implements__ = ['DefaultSelector']
@@ -21,16 +19,15 @@ __all__ = __implements__ + __extra__
 EVENT_READ = __selectors__.EVENT_READ
 EVENT_WRITE = __selectors__.EVENT_WRITE
 _BaseSelectorImpl = __selectors__._BaseSelectorImpl
-# Kept here: patching removes it from its module.
-_epoll = getattr(__select__, 'epoll', None)
+_HAS_EPOLL = hasattr(_gevent_select, 'epoll')
 
 
 class _Epoll:
-    """A real epoll object whose `poll` lets other greenlets run."""
+    """Watches by `gevent.select.epoll`."""
 
-    def __init__(self):
-        self._epoll = _epoll()
-        self._watcher = None
+    def __init__(self, hub):
+        self._epoll = _gevent_select.epoll()
+        self._epoll._hub = hub
         # What epoll refuses to watch because it is always ready.
         self._files = {}
 
@@ -46,43 +43,17 @@ class _Epoll:
         if self._files.pop(fd, None) is None:
             self._epoll.unregister(fd)
 
-    def poll(self, seconds, hub):
+    def poll(self, seconds):
         """``[(descriptor, events)]``, after *seconds* at most (None: no end)."""
-        ready = self._now()
-        if ready or (seconds is not None and seconds <= 0):
-            _gevent_select._give_way()
-            return self._now()
-        self._wait(seconds, hub)
-        return self._now()
-
-    def _now(self):
-        ready = [(fd, _epoll_events(flags)) for fd, flags in self._epoll.poll(0)]
+        if self._files or (seconds is not None and seconds < 0):
+            seconds = 0
+        ready = [(fd, _epoll_events(flags))
+                 for fd, flags in self._epoll.poll(seconds)]
         ready.extend(self._files.items())
         return ready
 
-    def _wait(self, seconds, hub):
-        watcher = self._watcher
-        if watcher is None:
-            watcher = self._watcher = self._make_watcher(hub)
-        if watcher.callback is None and watcher.loop is hub.loop:
-            _wait(watcher, seconds, hub)
-            return
-        # Another greenlet, or thread, waits with it.
-        watcher = self._make_watcher(hub)
-        try:
-            _wait(watcher, seconds, hub)
-        finally:
-            watcher.close()
-
-    def _make_watcher(self, hub):
-        return hub.loop.io(self._epoll.fileno(), 1, priority=hub.loop.MAXPRI)
-
     def close(self):
-        if self._watcher is None:
-            self._epoll.close()
-        else:
-            get_hub().cancel_waits_close_and_then(
-                [self._watcher], cancel_wait_ex, self._epoll.close)
+        self._epoll.close()
 
 
 def _epoll_events(flags):
@@ -91,21 +62,10 @@ def _epoll_events(flags):
             | (EVENT_WRITE if flags & ~__select__.EPOLLIN else 0))
 
 
-class _TimedOut(Exception):
-    pass
-
-
-def _wait(watcher, seconds, hub):
-    try:
-        wait_on_watcher(watcher, seconds, _TimedOut(), hub)
-    except _TimedOut:
-        pass
-
-
 class _Poll:
     """The same for a system without epoll."""
 
-    def __init__(self):
+    def __init__(self, _hub):
         self._poll = _gevent_select.poll()
 
     def register(self, fd, events):
@@ -116,8 +76,9 @@ class _Poll:
     def unregister(self, fd):
         self._poll.unregister(fd)
 
-    def poll(self, seconds, _hub):
-        return [(fd, _poll_events(flags)) for fd, flags in self._poll.poll(
+    def poll(self, seconds):
+        # Several may wait in a selector, as they can in one with epoll.
+        return [(fd, _poll_events(flags)) for fd, flags in self._poll._answer(
             None if seconds is None else max(seconds, 0) * 1000)]
 
     def close(self):
@@ -138,7 +99,7 @@ class GeventSelector(_BaseSelectorImpl):
     def __init__(self, hub=None):
         super().__init__()
         self._hub = hub
-        self._poller = _Poll() if _epoll is None else _Epoll()
+        self._poller = (_Epoll if _HAS_EPOLL else _Poll)(hub)
 
     @property
     def hub(self):
@@ -177,7 +138,7 @@ class GeventSelector(_BaseSelectorImpl):
         """
         keys = self._fd_to_key
         return [(keys[fd], events & keys[fd].events)
-                for fd, events in self._poller.poll(timeout, self.hub)
+                for fd, events in self._poller.poll(timeout)
                 if fd in keys and events & keys[fd].events]
 
     def close(self):
@@ -193,8 +154,7 @@ def _gevent_do_monkey_patch(patch_request):
     patch_request.default_patch_items()
     if patch_request.patch_kwargs.get('aggressive', True):
         # They would block, or fail where patching removed what they need.
-        patch_request.remove_item('EpollSelector', 'KqueueSelector',
-                                  'DevpollSelector')
+        patch_request.remove_item('KqueueSelector', 'DevpollSelector')
 
 
 __imports__ = copy_globals(__selectors__, globals(),

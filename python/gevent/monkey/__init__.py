@@ -192,10 +192,10 @@ def _find_module_refs(to, excluding_names=()):
 
 @_ignores_DoNotPatch
 def patch_select(aggressive=True):
-    """Replace `select.select` and `select.poll`.
+    """Replace `select.select`, `select.poll` and `select.epoll`.
 
     :param bool aggressive: remove the functions that stay blocking, such as
-        ``epoll``?
+        ``kqueue``?
     """
     _patch_module('select', _patch_kwargs={'aggressive': aggressive})
 
@@ -205,7 +205,7 @@ def patch_selectors(aggressive=True):
     """Replace `selectors.DefaultSelector`.
 
     :param bool aggressive: remove the classes that stay blocking, such as
-        ``EpollSelector``?
+        ``KqueueSelector``?
     """
     _patch_module('selectors', _patch_kwargs={'aggressive': aggressive})
 
