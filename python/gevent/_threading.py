@@ -2,11 +2,14 @@
 
 For :mod:`gevent.threadpool`: all of this blocks the thread it is used in.
 """
-from _queue import Empty as _Empty
-from _queue import SimpleQueue as _SimpleQueue
-
 from gevent import monkey
 from gevent._compat import thread_mod_name
+from libgcore import _engine
+
+if _engine.ACCELERATED:
+    from libgcore._accel import TaskQueue as _TaskQueue
+else:
+    from libgcore._plain_tasks import TaskQueue as _TaskQueue
 
 __all__ = [
     'Lock',
@@ -22,60 +25,56 @@ class EmptyTimeout(Exception):
     """`Queue.get` has waited in vain."""
 
 
-class Queue:
+_NOTHING = object()
+
+
+class Queue(_TaskQueue):
     """A first-in first-out queue between native threads.
 
     ``unfinished_tasks`` counts what was put in and is not dealt with; whoever
     puts things in also has to count them off, in the same thread.
     """
 
-    __slots__ = ('_queue', 'unfinished_tasks', '__weakref__')
+    __slots__ = ('unfinished_tasks',)
 
     def __init__(self):
-        self._queue = _SimpleQueue()
+        super().__init__()
         self.unfinished_tasks = 0
 
-    def put(self, item) -> None:
-        """Put *item* in and count it."""
+    def put(self, item, loop=None) -> None:
+        """Put *item* in and count it.
+
+        :param loop: the calling thread's, if it is about to wait in it: a
+            worker need not be woken before.
+        """
         self.unfinished_tasks += 1
-        self._queue.put(item)
+        self._put(item, loop)
 
     def put_uncounted(self, item) -> None:
         """Put *item* in, from any thread."""
-        self._queue.put(item)
+        self._put(item)
 
     def task_done(self) -> None:
         """Count one item off."""
         self.unfinished_tasks -= 1
 
-    def get(self, timeout=-1):
+    def get(self, timeout=-1, loop=None):
         """Take an item, waiting for one.
 
         :param float timeout: for how long, in seconds; -1: for ever.
+        :param loop: one that this thread has queued something in
+            (``queue_callback``), to be woken.
         :raise EmptyTimeout: when there was none.
         """
-        try:
-            return self._queue.get(True, timeout if timeout >= 0 else None)
-        except _Empty:
-            raise EmptyTimeout() from None
-
-    def qsize(self) -> int:
-        """How many items there are."""
-        return self._queue.qsize()
+        item = self._get(timeout, loop, _NOTHING)
+        if item is _NOTHING:
+            raise EmptyTimeout()
+        return item
 
     def empty(self) -> bool:
-        """Are there none?"""
-        return self._queue.empty()
+        """Are there no items?"""
+        return not self.qsize()
 
     def full(self) -> bool:
         """Never: False."""
         return False
-
-    def drain(self) -> list:
-        """Take out all items."""
-        items = []
-        while True:
-            try:
-                items.append(self._queue.get_nowait())
-            except _Empty:
-                return items

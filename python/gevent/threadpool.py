@@ -70,6 +70,12 @@ class ThreadResult:
         self.value = value
         self._send()
 
+    def _set_before_waiting(self, value):
+        # set(), by a worker that waits for its next task now: the hub is
+        # woken when it does.
+        self.value = value
+        self._send('queue_callback')
+
     def handle_error(self, context, exc_info) -> None:
         """Called in the task's thread: it raised *exc_info*; *context* is
         what it is reported with."""
@@ -77,11 +83,13 @@ class ThreadResult:
         self.exc_info = exc_info
         self._send()
 
-    def _send(self):
+    def _send(self, how='run_callback_threadsafe'):
         loop = self.hub.loop
         if loop is not None:
             try:
-                loop.run_callback_threadsafe(self._deliver)
+                # Loops of others may have only what ILoop has.
+                queue = getattr(loop, how, loop.run_callback_threadsafe)
+                queue(self._deliver)
             except ValueError:
                 pass  # the loop was destroyed: nobody waits any more
 
@@ -143,18 +151,22 @@ class _Worker:
         # False: it is time to end.
         _ignore_blocking()
         try:
-            task = self._tasks.get(self._idle_timeout)
+            task = self._tasks.get(self._idle_timeout, self._hub.loop)
         except EmptyTimeout:
             return False
         if task is None:
             return False
         func, args, kwargs, result = task
+        del task
         try:
-            result.set(func(*args, **kwargs))
+            value = func(*args, **kwargs)
         except:  # pylint:disable=bare-except
             result.handle_error((self, func), sys.exc_info())
-        finally:
-            del task, func, args, kwargs, result
+        else:
+            # Not after the hub is owed the result: dropping the last
+            # reference to an argument may run anything.
+            del func, args, kwargs
+            result._set_before_waiting(value)
         return True
 
     def _tell_pool(self):
@@ -377,6 +389,9 @@ class ThreadPool(GroupMappingMixin):
         :return: the result to be.
         :raise InvalidThreadUseError: in another thread than the hub's.
         """
+        return self._submit(func, args, kwargs, None)
+
+    def _submit(self, func, args, kwargs, loop):
         if get_hub_if_exists() is not self.hub:
             raise InvalidThreadUseError(
                 'a thread pool is used from the thread of its hub')
@@ -388,9 +403,23 @@ class ThreadPool(GroupMappingMixin):
         except:
             self._available_worker_threads_greenlet_sem.release()
             raise
-        self.task_queue.put((func, args, kwargs, thread_result))
+        self.task_queue.put((func, args, kwargs, thread_result), loop)
         self.adjust()
         return result
+
+    def apply(self, func: Callable, args=None, kwds=None):
+        """Call ``func(*args, **kwds)`` in a thread.
+
+        :return: what it returns; what it raises is raised here.
+        """
+        loop = self.hub.loop
+        if (type(self).spawn is not ThreadPool.spawn or loop is None
+                or self._apply_immediately() or loop.pendingcnt):
+            return super().apply(func, args, kwds)
+        # The caller waits at once, and nothing else is there to run: the
+        # hub polls next.
+        return self._submit(func, () if args is None else args,
+                            {} if kwds is None else kwds, loop).get()
 
     def _task_has_ended(self):
         # In the hub.

@@ -527,7 +527,7 @@ class Loop:
         self._push(queued)
         return queued
 
-    run_callback_threadsafe = run_callback
+    run_callback_threadsafe = queue_callback = run_callback
 
     def _take(self):
         if self._ready:

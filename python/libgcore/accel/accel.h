@@ -42,6 +42,7 @@ typedef struct {
     gcore_watch **timers; /* idle timers of ended waits, for the next ones */
     size_t timer_count, timer_capacity;
     gcore_completion *batch;
+    PyObject *owed;      /* a task queue with a worker to wake, or NULL */
     WaitObject *waits;   /* the parked ones, newest first, borrowed */
     PyObject *prepares, *checks; /* started watchers, in start order */
     int64_t drain_start; /* when the queue began to drain, ns */
@@ -151,6 +152,8 @@ int accel_pause(WaitObject *then);
 
 /* Append to a loop's run queue from any thread; steals no reference. */
 int accel_loop_push(LoopObject *loop, PyObject *item);
+/* The same, without ending a poll in which the loop is blocked. */
+int accel_loop_append(LoopObject *loop, PyObject *item);
 
 /* The place in the queue that the next item gets: it runs when `taken` is one
  * more than this. */
@@ -162,6 +165,10 @@ static inline uint64_t accel_loop_position(const LoopObject *loop)
 /* Queue func(*args) on a loop; a new Callback object. */
 PyObject *accel_loop_run_callback(LoopObject *loop, PyObject *func,
                                   PyObject *args);
+
+/* The same, without ending a poll in which the loop is blocked. */
+PyObject *accel_loop_queue_callback(LoopObject *loop, PyObject *func,
+                                    PyObject *args);
 
 /* Report the current exception through the loop's handle_error. */
 void accel_loop_report(LoopObject *loop, PyObject *context);
@@ -189,6 +196,7 @@ int accel_semaphore_init(PyObject *module);
 int accel_queue_init(PyObject *module);
 int accel_local_init(PyObject *module);
 int accel_timeout_init(PyObject *module);
+int accel_taskqueue_init(PyObject *module);
 int netio_init(PyObject *module);
 
 #endif

@@ -93,8 +93,8 @@ void accel_callback_run(PyObject *self, LoopObject *loop)
     Py_CLEAR(callback->args);
 }
 
-PyObject *accel_loop_run_callback(LoopObject *loop, PyObject *func,
-                                  PyObject *args)
+static PyObject *make_checked(LoopObject *loop, PyObject *func,
+                              PyObject *args)
 {
     if (!PyCallable_Check(func)) {
         PyErr_Format(PyExc_TypeError, "a callback must be callable, not %R",
@@ -103,8 +103,23 @@ PyObject *accel_loop_run_callback(LoopObject *loop, PyObject *func,
     }
     if (accel_loop_check(loop) < 0)
         return NULL;
-    PyObject *callback = callback_make(func, args);
+    return callback_make(func, args);
+}
+
+PyObject *accel_loop_run_callback(LoopObject *loop, PyObject *func,
+                                  PyObject *args)
+{
+    PyObject *callback = make_checked(loop, func, args);
     if (callback && accel_loop_push(loop, callback) < 0)
+        Py_CLEAR(callback);
+    return callback;
+}
+
+PyObject *accel_loop_queue_callback(LoopObject *loop, PyObject *func,
+                                    PyObject *args)
+{
+    PyObject *callback = make_checked(loop, func, args);
+    if (callback && accel_loop_append(loop, callback) < 0)
         Py_CLEAR(callback);
     return callback;
 }

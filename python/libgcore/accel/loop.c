@@ -14,6 +14,7 @@
 #include "chunks.h"
 #include "greenlets.h"
 #include "loop.h"
+#include "taskqueue.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -88,6 +89,11 @@ int accel_loop_check(LoopObject *loop)
         return 0;
     PyErr_SetString(PyExc_ValueError, "operation on destroyed loop");
     return -1;
+}
+
+int accel_loop_append(LoopObject *loop, PyObject *item)
+{
+    return ring_push(&loop->queue, item);
 }
 
 int accel_loop_push(LoopObject *loop, PyObject *item)
@@ -272,6 +278,34 @@ static void begin_slice(LoopObject *loop)
     accel_greenlets_forget_types();
 }
 
+/* ---- workers that are woken with the next poll --------------------------- */
+
+static void wake_worker(LoopObject *loop)
+{
+    PyObject *queue = loop->owed;
+    if (!queue)
+        return;
+    loop->owed = NULL;
+    accel_taskqueue_wake(queue);
+    Py_DECREF(queue);
+}
+
+void accel_loop_wake_worker_later(LoopObject *loop, PyObject *taskqueue)
+{
+    if (loop->owed == taskqueue)
+        return;
+    wake_worker(loop);
+    Py_INCREF(taskqueue);
+    loop->owed = taskqueue;
+}
+
+gcore_hub *accel_loop_asleep(LoopObject *loop)
+{
+    return loop->polling && loop->queue.count && loop->engine
+               ? gcore_hub_ref(loop->engine)
+               : NULL;
+}
+
 /* A poll that keeps the GIL. */
 static int look(LoopObject *loop)
 {
@@ -287,6 +321,8 @@ int accel_loop_look(LoopObject *loop)
         || PyList_Size(loop->prepares) || PyList_Size(loop->checks))
         return 0;
     int count = look(loop);
+    if (count)
+        wake_worker(loop);
     loop->iteration++;
     loop->looked = count == 0;
     begin_slice(loop);
@@ -299,12 +335,17 @@ static int wait_for_events(LoopObject *loop)
     gcore_hub *engine = gcore_hub_ref(loop->engine);
     bool trim = accel_chunks_cached() > IDLE_CHUNKS;
     int64_t deadline = trim ? gcore_clock() + IDLE_AFTER : GCORE_FOREVER;
+    PyObject *owed = loop->owed;
     int count;
+    loop->owed = NULL;
     loop->polling = true;
     Py_BEGIN_ALLOW_THREADS
+    if (owed)
+        accel_taskqueue_wake(owed);
     count = gcore_hub_poll(engine, loop->batch, BATCH, deadline);
     Py_END_ALLOW_THREADS
     loop->polling = false;
+    Py_XDECREF(owed);
     if (trim && count == 0 && gcore_clock() >= deadline)
         accel_chunks_trim(IDLE_CHUNKS);
     gcore_hub_unref(engine);
@@ -318,7 +359,10 @@ static int poll_engine(LoopObject *loop, bool block)
     /* Whoever gave up to the hub may just have looked. */
     int count = block && loop->looked ? 0 : look(loop);
     loop->looked = false;
-    return count == 0 && block ? wait_for_events(loop) : count;
+    if (count == 0 && block)
+        return wait_for_events(loop);
+    wake_worker(loop);
+    return count;
 }
 
 static void after_fork(LoopObject *loop)
@@ -496,6 +540,7 @@ static void close_engine(LoopObject *loop)
     if (!engine)
         return;
     loop->engine = NULL;
+    wake_worker(loop);
     while (loop->timer_count)
         gcore_watch_unref(loop->timers[--loop->timer_count]);
     PyMem_Free(loop->timers);
@@ -534,6 +579,7 @@ static int loop_clear(PyObject *self)
     Py_CLEAR(loop->hub);
     Py_CLEAR(loop->error_handler);
     Py_CLEAR(loop->end);
+    Py_CLEAR(loop->owed);
     Py_CLEAR(loop->dict);
     ring_clear(&loop->ready);
     ring_clear(&loop->queue);
@@ -558,8 +604,10 @@ static void loop_dealloc(PyObject *self)
 
 /* ---- methods ------------------------------------------------------------- */
 
-static PyObject *loop_run_callback(PyObject *self, PyObject *const *args,
-                                   Py_ssize_t count)
+typedef PyObject *queue_fn(LoopObject *loop, PyObject *func, PyObject *args);
+
+static PyObject *queue_call(PyObject *self, PyObject *const *args,
+                            Py_ssize_t count, queue_fn *queue)
 {
     if (count < 1) {
         PyErr_SetString(PyExc_TypeError,
@@ -573,10 +621,21 @@ static PyObject *loop_run_callback(PyObject *self, PyObject *const *args,
         Py_INCREF(args[i]);
         PyTuple_SetItem(call_args, i - 1, args[i]);
     }
-    PyObject *callback =
-        accel_loop_run_callback((LoopObject *)self, args[0], call_args);
+    PyObject *callback = queue((LoopObject *)self, args[0], call_args);
     Py_DECREF(call_args);
     return callback;
+}
+
+static PyObject *loop_run_callback(PyObject *self, PyObject *const *args,
+                                   Py_ssize_t count)
+{
+    return queue_call(self, args, count, accel_loop_run_callback);
+}
+
+static PyObject *loop_queue_callback(PyObject *self, PyObject *const *args,
+                                     Py_ssize_t count)
+{
+    return queue_call(self, args, count, accel_loop_queue_callback);
 }
 
 static PyObject *loop_ref(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -700,6 +759,11 @@ static PyMethodDef loop_methods[] = {
      (PyCFunction)(void (*)(void))loop_run_callback, METH_FASTCALL,
      "run_callback_threadsafe($self, func, /, *args)\n--\n\nrun_callback(), "
      "from any thread."},
+    {"queue_callback",
+     (PyCFunction)(void (*)(void))loop_queue_callback, METH_FASTCALL,
+     "queue_callback($self, func, /, *args)\n--\n\n"
+     "run_callback_threadsafe(), but whoever calls it also sees to it that "
+     "the\nloop wakes up: a worker does, when it waits for its next task."},
     {"ref", loop_ref, METH_NOARGS,
      "ref($self, /)\n--\n\nKeep the loop alive."},
     {"unref", loop_unref, METH_NOARGS,

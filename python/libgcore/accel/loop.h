@@ -16,6 +16,14 @@ PyObject *accel_loop_take(LoopObject *loop);
  * Nothing is to be queued.  Never raises: what is wrong the hub will meet. */
 int accel_loop_look(LoopObject *loop);
 
+/* Wake a worker of a task queue with the next poll, without the GIL if it
+ * blocks. */
+void accel_loop_wake_worker_later(LoopObject *loop, PyObject *taskqueue);
+
+/* If the loop is blocked in a poll and has something to do: its engine, to be
+ * woken; a new reference. */
+gcore_hub *accel_loop_asleep(LoopObject *loop);
+
 /* Append to what the next dispatch runs first. */
 int accel_loop_push_ready(LoopObject *loop, PyObject *item);
 

@@ -1,0 +1,280 @@
+/*
+ * A queue between a hub and the worker threads that it gives tasks to.
+ *
+ * What costs most in handing a task to another thread and its result back is
+ * not the queue but the switches between threads: one that is woken while the
+ * waker still holds the GIL wakes up only to wait again.  So a worker waits
+ * here without the GIL, and either side puts off waking the other until it
+ * lets go of the GIL itself: a hub until it blocks in its next poll (`_put`
+ * with a loop), a worker until it waits for its next task (`_get` with the
+ * loop that its last result went to).
+ *
+ * Of several idle workers one at a time is woken.  Once it has the GIL, it
+ * wakes the next if there is more to do; often it has done all by then.
+ */
+#include "loop.h"
+#include "taskqueue.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <time.h>
+
+static PyTypeObject *taskqueue_type;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *weakrefs;
+    PyObject **items; /* a ring; guarded by the GIL */
+    size_t head, count, capacity;
+    pthread_mutex_t lock;
+    pthread_cond_t woken;
+    size_t idle; /* workers that wait, or are about to; guarded by `lock` */
+    bool waking; /* one of them has been woken and has not come yet; so, too */
+} TaskQueueObject;
+
+/* ---- the items ----------------------------------------------------------- */
+
+static int append(TaskQueueObject *queue, PyObject *item)
+{
+    if (queue->count == queue->capacity) {
+        size_t capacity = queue->capacity ? queue->capacity * 2 : 16;
+        PyObject **items = PyMem_Malloc(capacity * sizeof *items);
+        if (!items) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        for (size_t i = 0; i < queue->count; i++)
+            items[i] = queue->items[(queue->head + i) % queue->capacity];
+        PyMem_Free(queue->items);
+        queue->items = items;
+        queue->head = 0;
+        queue->capacity = capacity;
+    }
+    Py_INCREF(item);
+    queue->items[(queue->head + queue->count++) % queue->capacity] = item;
+    return 0;
+}
+
+/* The oldest item, or NULL. */
+static PyObject *take(TaskQueueObject *queue)
+{
+    if (!queue->count)
+        return NULL;
+    PyObject *item = queue->items[queue->head];
+    queue->head = (queue->head + 1) % queue->capacity;
+    queue->count--;
+    return item;
+}
+
+/* ---- waking workers ------------------------------------------------------ */
+
+void accel_taskqueue_wake(PyObject *self)
+{
+    TaskQueueObject *queue = (TaskQueueObject *)self;
+    pthread_mutex_lock(&queue->lock);
+    bool wake = queue->idle && !queue->waking;
+    queue->waking |= wake;
+    pthread_mutex_unlock(&queue->lock);
+    if (wake)
+        pthread_cond_signal(&queue->woken);
+}
+
+static struct timespec moment(double seconds)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    if (seconds > 1e9)
+        seconds = 1e9;
+    until.tv_sec += (time_t)seconds;
+    until.tv_nsec += (long)((seconds - (double)(time_t)seconds) * 1e9);
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    return until;
+}
+
+/* Counted while the GIL is still held, so that no item can be put in between
+ * looking for one and waiting for one. */
+static void become_idle(TaskQueueObject *queue)
+{
+    pthread_mutex_lock(&queue->lock);
+    queue->idle++;
+    pthread_mutex_unlock(&queue->lock);
+}
+
+/* Wait `seconds`, or for ever if negative; false when they have passed. */
+static bool wait_until_woken(TaskQueueObject *queue, double seconds)
+{
+    struct timespec until = moment(seconds > 0 ? seconds : 0);
+    int error = 0;
+    pthread_mutex_lock(&queue->lock);
+    while (!queue->waking && !error)
+        error = seconds < 0
+                    ? pthread_cond_wait(&queue->woken, &queue->lock)
+                    : pthread_cond_timedwait(&queue->woken, &queue->lock,
+                                             &until);
+    bool woken = queue->waking;
+    queue->waking = false;
+    queue->idle--;
+    pthread_mutex_unlock(&queue->lock);
+    return woken;
+}
+
+/* ---- the Python type ----------------------------------------------------- */
+
+static PyObject *taskqueue_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
+                               PyObject *Py_UNUSED(kwargs))
+{
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    TaskQueueObject *queue = (TaskQueueObject *)alloc(type, 0);
+    if (!queue)
+        return NULL;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&queue->lock, NULL);
+    pthread_cond_init(&queue->woken, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    return (PyObject *)queue;
+}
+
+static int taskqueue_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    TaskQueueObject *queue = (TaskQueueObject *)self;
+    for (size_t i = 0; i < queue->count; i++)
+        Py_VISIT(queue->items[(queue->head + i) % queue->capacity]);
+    Py_VISIT(Py_TYPE(self));
+    return 0;
+}
+
+static int taskqueue_clear(PyObject *self)
+{
+    PyObject *item;
+    while ((item = take((TaskQueueObject *)self)))
+        Py_DECREF(item);
+    return 0;
+}
+
+static void taskqueue_dealloc(PyObject *self)
+{
+    TaskQueueObject *queue = (TaskQueueObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (queue->weakrefs)
+        PyObject_ClearWeakRefs(self);
+    taskqueue_clear(self);
+    PyMem_Free(queue->items);
+    pthread_cond_destroy(&queue->woken);
+    pthread_mutex_destroy(&queue->lock);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+static PyObject *taskqueue_put(PyObject *self, PyObject *args)
+{
+    TaskQueueObject *queue = (TaskQueueObject *)self;
+    PyObject *item, *loop = Py_None;
+    if (!PyArg_UnpackTuple(args, "_put", 1, 2, &item, &loop)
+        || append(queue, item) < 0)
+        return NULL;
+    if (loop != Py_None && PyObject_TypeCheck(loop, accel_loop_type))
+        accel_loop_wake_worker_later((LoopObject *)loop, self);
+    else
+        accel_taskqueue_wake(self);
+    Py_RETURN_NONE;
+}
+
+static void end_poll(gcore_hub *engine)
+{
+    if (!engine)
+        return;
+    gcore_hub_wake(engine);
+    gcore_hub_unref(engine);
+}
+
+static PyObject *taskqueue_get(PyObject *self, PyObject *args)
+{
+    TaskQueueObject *queue = (TaskQueueObject *)self;
+    double seconds;
+    PyObject *loop, *otherwise;
+    if (!PyArg_ParseTuple(args, "dOO", &seconds, &loop, &otherwise))
+        return NULL;
+    gcore_hub *engine = NULL;
+    if (PyObject_TypeCheck(loop, accel_loop_type))
+        engine = accel_loop_asleep((LoopObject *)loop);
+    bool woken = true;
+    while (!queue->count && woken) {
+        become_idle(queue);
+        Py_BEGIN_ALLOW_THREADS
+        end_poll(engine);
+        woken = wait_until_woken(queue, seconds);
+        Py_END_ALLOW_THREADS
+        engine = NULL;
+    }
+    end_poll(engine);
+    PyObject *item = take(queue);
+    if (queue->count)
+        accel_taskqueue_wake(self);
+    if (!item) {
+        Py_INCREF(otherwise);
+        item = otherwise;
+    }
+    return item;
+}
+
+static PyObject *taskqueue_drain(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    TaskQueueObject *queue = (TaskQueueObject *)self;
+    PyObject *items = PyList_New(0);
+    while (items && queue->count) {
+        PyObject *item = take(queue);
+        if (PyList_Append(items, item) < 0)
+            Py_CLEAR(items);
+        Py_DECREF(item);
+    }
+    return items;
+}
+
+static PyObject *taskqueue_qsize(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromSize_t(((TaskQueueObject *)self)->count);
+}
+
+static PyMethodDef taskqueue_methods[] = {
+    {"_put", taskqueue_put, METH_VARARGS,
+     "_put(item, loop=None)\n\nPut `item` in.  With a loop, the calling "
+     "thread's, a worker is told only\nwhen that loop polls next."},
+    {"_get", taskqueue_get, METH_VARARGS,
+     "_get(seconds, loop, otherwise)\n\nTake an item, waiting `seconds` (for "
+     "ever if negative); `otherwise` when\nthere was none.  If what `loop` "
+     "has to do is not known to it yet, it is\ntold first."},
+    {"drain", taskqueue_drain, METH_NOARGS, "drain()\n\nTake out all items."},
+    {"qsize", taskqueue_qsize, METH_NOARGS,
+     "qsize()\n\nHow many items there are."},
+    {NULL, NULL, 0, NULL}};
+static PyMemberDef taskqueue_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(TaskQueueObject, weakrefs),
+     READONLY, NULL},
+    {NULL, 0, 0, 0, NULL}};
+static PyType_Slot taskqueue_slots[] = {
+    {Py_tp_doc, "TaskQueue()\n\nA queue between a hub and worker threads."},
+    {Py_tp_new, taskqueue_new},
+    {Py_tp_traverse, taskqueue_traverse},
+    {Py_tp_clear, taskqueue_clear},
+    {Py_tp_dealloc, taskqueue_dealloc},
+    {Py_tp_methods, taskqueue_methods},
+    {Py_tp_members, taskqueue_members},
+    {0, NULL}};
+static PyType_Spec taskqueue_spec = {
+    .name = "libgcore._accel.TaskQueue",
+    .basicsize = sizeof(TaskQueueObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = taskqueue_slots,
+};
+
+int accel_taskqueue_init(PyObject *module)
+{
+    taskqueue_type = accel_add_type(module, &taskqueue_spec, NULL);
+    return taskqueue_type ? 0 : -1;
+}
