@@ -1,0 +1,2 @@
+"""Every program here leaves the loop as it found it."""
+from loop_fixtures import errors, hub, nothing_left  # noqa: F401
