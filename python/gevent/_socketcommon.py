@@ -40,6 +40,9 @@ SO_ERROR = __socket__.SO_ERROR
 AddressFamily = __socket__.AddressFamily
 SocketKind = __socket__.SocketKind
 _intenum_converter = __socket__._intenum_converter
+# What it answers, for less: it makes an enum of a number each time.
+_families = {int(family): family for family in AddressFamily}
+_kinds = {int(kind): kind for kind in SocketKind}
 
 __dns__ = [
     'getaddrinfo',
@@ -126,8 +129,7 @@ def getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):
     """
     # Enums in the answer, as the standard library gives them.
     return [
-        (_intenum_converter(af, AddressFamily),
-         _intenum_converter(socktype, SocketKind),
+        (_families.get(af, af), _kinds.get(socktype, socktype),
          protocol, canonname, sockaddr)
         for af, socktype, protocol, canonname, sockaddr
         in get_hub().resolver.getaddrinfo(host, port, family, type, proto,
