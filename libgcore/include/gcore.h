@@ -11,6 +11,7 @@
 #include <gcore/hub.h>
 #include <gcore/watch.h>
 #include <gcore/pool.h>
+#include <gcore/http.h>
 #include <gcore/dns.h>
 
 #endif

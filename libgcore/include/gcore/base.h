@@ -73,19 +73,23 @@ extern "C" {
     X(EAGAIN, "no room or no resources now, try again later")                 \
     X(EALREADY, "already started")                                            \
     X(EBADF, "not an open file descriptor")                                   \
+    X(EBADMSG, "malformed message from the peer")                             \
     X(EBUSY, "in use by another thread or by a caller further up")            \
     X(ECANCELED, "closed before it could complete")                           \
     X(ECHILD, "no child of this process, or another waited for it")           \
+    X(ECONNRESET, "the peer closed or reset the connection")                  \
     X(EDEADLK, "the thread would wait for itself")                            \
     X(EINTR, "interrupted by a signal")                                       \
     X(EINVAL, "invalid argument")                                             \
     X(EMFILE, "the process has too many open files")                          \
+    X(EMSGSIZE, "longer than allowed or announced")                           \
     X(ENFILE, "the system has too many open files")                           \
     X(ENOENT, "no such file, or nothing of that name")                        \
     X(ENOMEM, "out of memory")                                                \
     X(ENOSPC, "the system's limit on watched descriptors is reached")         \
     X(ENOTSUP, "not supported by this backend or system")                     \
     X(EPERM, "not permitted")                                                 \
+    X(EPIPE, "the peer takes no more")                                        \
     X(ESHUTDOWN, "closed, nothing new is taken")                              \
     X(ESRCH, "no such process")                                               \
     X(ETIMEDOUT, "the deadline passed")

@@ -1,0 +1,501 @@
+/*
+ * A connection: from bytes to requests, one after the other.
+ *
+ * Input is received into the server's one scratch buffer. What a complete
+ * head leaves of it, or what there is of an incomplete one, is kept in a
+ * buffer of the connection's own; a quiet connection has none.
+ *
+ * Every entry is bracketed by conn_enter and conn_leave. The last leave
+ * decides what the connection waits for now, in one place (settle), or frees
+ * a connection that was closed meanwhile.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "http/engine.h"
+
+/* After the last answer, what the peer still sends is read for so long and
+ * so much: a close before would reset the connection, and the peer might
+ * lose the answer. */
+#define LINGER_TIME INT64_C(2000000000)
+#define LINGER_BYTES (1 << 20)
+
+static int64_t later(gcore__http_conn *conn, int64_t time)
+{
+    return time < 0 ? GCORE_FOREVER : gcore_hub_now(conn->server->hub) + time;
+}
+
+static void on_input(void *arg, int64_t result);
+static void on_again(void *arg, int64_t result);
+
+/* The input's watch */
+
+int gcore__http_conn_listen(gcore__http_conn *conn, int64_t deadline)
+{
+    if (gcore_watch_active(conn->input)) {
+        if (gcore_watch_deadline(conn->input) <= deadline)
+            return 0; /* looked at again then */
+        gcore_watch_stop(conn->input);
+    }
+    return gcore_watch_start(conn->input, 0, deadline, on_input, conn);
+}
+
+void gcore__http_conn_ignore(gcore__http_conn *conn)
+{
+    gcore_watch_stop(conn->input);
+}
+
+/* The beginning and the end */
+
+static void set_peer(gcore__http_conn *conn,
+                     const struct sockaddr_storage *peer)
+{
+    if (peer->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *)peer;
+
+        inet_ntop(AF_INET, &in->sin_addr, conn->peer, sizeof conn->peer);
+        conn->peer_port = ntohs(in->sin_port);
+    } else if (peer->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const void *)peer;
+
+        inet_ntop(AF_INET6, &in6->sin6_addr, conn->peer, sizeof conn->peer);
+        conn->peer_port = ntohs(in6->sin6_port);
+    }
+}
+
+static int64_t again_taken(gcore_hub *hub, gcore__ready *ready)
+{
+    (void)hub;
+    return ready->result;
+}
+
+int gcore__http_conn_new(gcore_http_server *server, int fd,
+                         const struct sockaddr_storage *peer)
+{
+    gcore__http_conn *conn = gcore__alloc(sizeof *conn);
+    int error, yes = 1;
+
+    if (!conn)
+        return -ENOMEM;
+    error = gcore_io_new(server->hub, fd, GCORE_READ, &conn->input);
+    if (error < 0) {
+        gcore__free(conn);
+        return error;
+    }
+    if (peer->ss_family != AF_UNIX)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    set_peer(conn, peer);
+    conn->server = server;
+    conn->fd = fd;
+    conn->number = ++server->serial;
+    conn->again.done = on_again;
+    conn->again.arg = conn;
+    conn->again.take = again_taken;
+    gcore__list_append(&server->conns, &conn->link);
+    server->stats.accepted++;
+    server->stats.connections++;
+    conn->deadline = later(conn, server->options.head_timeout);
+    /* The request is often there already: no need to wait for it. */
+    gcore__ready_add(server->hub, &conn->again);
+    return 0;
+}
+
+int gcore__http_conn_detach(gcore__http_conn *conn, int error)
+{
+    gcore_http_server *server = conn->server;
+    int fd = conn->fd;
+
+    gcore__http_conn_enter(conn);
+    conn->fd = -1;
+    gcore__list_remove(&conn->link);
+    server->stats.connections--;
+    gcore__ready_withdraw(server->hub, &conn->again);
+    gcore_watch_stop(conn->input);
+    gcore_watch_unref(conn->input);
+    gcore__http_output_close(conn);
+    gcore__buffer_clear(&conn->in);
+    gcore__buffer_clear(&conn->out);
+    gcore_hub_forget_fd(server->hub, fd, -ECANCELED);
+    if (conn->request) {
+        server->stats.active--;
+        gcore__http_request_part(conn->request, error);
+    }
+    gcore__http_left(server);
+    gcore__http_conn_leave(conn);
+    return fd;
+}
+
+void gcore__http_conn_close(gcore__http_conn *conn, int error)
+{
+    if (conn->fd >= 0)
+        close(gcore__http_conn_detach(conn, error));
+}
+
+void gcore__http_conn_reset(gcore__http_conn *conn, int error)
+{
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
+    if (conn->fd < 0)
+        return;
+    setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    gcore__http_conn_close(conn, error);
+}
+
+static void sent_all(gcore__http_conn *conn)
+{
+    if (!conn->linger || shutdown(conn->fd, SHUT_WR) < 0) {
+        gcore__http_conn_close(conn, -ECANCELED);
+        return;
+    }
+    conn->state = GCORE__HTTP_LINGERING;
+    conn->deadline = later(conn, LINGER_TIME);
+    conn->lingered = 0;
+}
+
+/* Its request, if any, is not its any more. */
+static void let_go(gcore__http_conn *conn, int error)
+{
+    if (!conn->request)
+        return;
+    conn->server->stats.active--;
+    gcore__http_request_part(conn->request, error);
+}
+
+void gcore__http_conn_end(gcore__http_conn *conn, bool linger)
+{
+    conn->state = GCORE__HTTP_CLOSING;
+    conn->linger = linger;
+    if (!gcore__http_unsent(conn))
+        sent_all(conn);
+}
+
+/* Heads */
+
+/* Bytes that were not searched for a head's end. */
+static bool unseen(const gcore__http_conn *conn)
+{
+    return gcore__buffer_size(&conn->in) > conn->scan.seen;
+}
+
+/* The request is the connection's and the application's. */
+static void begin_request(gcore__http_conn *conn, gcore_http_request *request)
+{
+    gcore_http_server *server = conn->server;
+
+    conn->request = request;
+    conn->requests++;
+    conn->turn++;
+    conn->lingered = 0;
+    conn->scan = (gcore__http_scan){0};
+    request->conn = conn;
+    request->holds++;
+    request->keep = request->head.flags & GCORE_HTTP_KEEP &&
+                    !(server->options.requests &&
+                      conn->requests >= server->options.requests);
+    server->stats.active++;
+    server->stats.requests++;
+}
+
+/* Makes a request of a complete head; false when it is refused. */
+static bool read_request(gcore__http_conn *conn, const char *bytes,
+                         size_t end)
+{
+    const gcore__http_scan *scan = &conn->scan;
+    size_t size = end - scan->begin;
+    gcore__http_refusal refusal = GCORE__HTTP_MEMORY;
+    gcore_http_request *request = gcore__http_request_new(
+        conn, scan->lines, bytes + scan->begin, size);
+
+    if (request) {
+        gcore__http_found found = {.fields = request->fields,
+                                   .room = scan->lines};
+
+        refusal = gcore__http_read_head(
+            (char *)(request->fields + scan->lines), size,
+            scan->fields - scan->begin, &conn->server->rules, &found,
+            &request->head);
+    }
+    if (!refusal && gcore__http_body_begin(conn->server, request) < 0)
+        refusal = GCORE__HTTP_MEMORY;
+    if (!refusal) {
+        begin_request(conn, request);
+        return true;
+    }
+    gcore_http_request_unref(request);
+    gcore__http_refuse(conn, refusal, bytes, end);
+    return false;
+}
+
+/* Looks for a head at the beginning of what has come. Returns how much of it
+ * that used up: 0 if it is not complete, or refused. */
+static size_t next_head(gcore__http_conn *conn, const char *bytes, size_t size)
+{
+    bool first = conn->scan.seen == 0 && conn->requests > 0;
+    gcore__http_refusal refusal;
+    size_t end;
+
+    refusal = gcore__http_scan_head(&conn->scan, &conn->server->rules, bytes,
+                                    size, &end);
+    if (refusal) {
+        gcore__http_refuse(conn, refusal, bytes, size);
+        return 0;
+    }
+    if (!end) {
+        if (first)
+            conn->deadline = later(conn, conn->server->options.head_timeout);
+        return 0;
+    }
+    return read_request(conn, bytes, end) ? end : 0;
+}
+
+static bool may_go_on(const gcore__http_conn *conn)
+{
+    return conn->fd >= 0 && conn->state == GCORE__HTTP_OPEN &&
+           !conn->request && unseen(conn) &&
+           conn->turn < conn->server->options.turn &&
+           gcore__http_unsent(conn) <= conn->server->options.buffer;
+}
+
+/* Hands over the requests that `in` holds, as long as each is answered at
+ * once. */
+static void advance(gcore__http_conn *conn)
+{
+    while (may_go_on(conn)) {
+        size_t used = next_head(conn, gcore__buffer_first(&conn->in),
+                                gcore__buffer_size(&conn->in));
+
+        if (!used)
+            return;
+        gcore__buffer_use(&conn->in, used);
+        gcore__http_hand_over(conn->server, conn->request);
+    }
+}
+
+/* `in` is empty: the head is read where it was received, and only what it
+ * leaves is kept. */
+static void take_received(gcore__http_conn *conn, const char *bytes,
+                          size_t size)
+{
+    size_t used = 0;
+
+    if (!gcore__buffer_size(&conn->in))
+        used = next_head(conn, bytes, size);
+    if (conn->fd < 0 || conn->state != GCORE__HTTP_OPEN)
+        return;
+    if (gcore__buffer_append(&conn->in, bytes + used, size - used) < 0) {
+        gcore__http_conn_close(conn, -ENOMEM);
+        return;
+    }
+    if (used)
+        gcore__http_hand_over(conn->server, conn->request);
+}
+
+static void receive(gcore__http_conn *conn)
+{
+    char *scratch = conn->server->scratch;
+    ssize_t got = recv(conn->fd, scratch, GCORE__HTTP_SCRATCH, 0);
+
+    if (got > 0) {
+        take_received(conn, scratch, (size_t)got);
+        advance(conn);
+    } else if (got == 0) {
+        gcore__http_conn_close(conn, -ECONNRESET);
+    } else if (errno != EAGAIN && errno != EINTR) {
+        gcore__http_conn_close(conn, -errno);
+    }
+}
+
+static void linger(gcore__http_conn *conn)
+{
+    ssize_t got = recv(conn->fd, conn->server->scratch, GCORE__HTTP_SCRATCH,
+                       0);
+
+    if (got > 0)
+        conn->lingered += got;
+    if (got == 0 || conn->lingered > LINGER_BYTES ||
+        (got < 0 && errno != EAGAIN && errno != EINTR))
+        gcore__http_conn_close(conn, -ECANCELED);
+}
+
+/* Between two requests. */
+static void next_request(gcore__http_conn *conn)
+{
+    const gcore_http_options *options = &conn->server->options;
+
+    let_go(conn, -EALREADY);
+    conn->deadline = later(conn, gcore__buffer_size(&conn->in)
+                                     ? options->head_timeout
+                                     : options->idle_timeout);
+}
+
+/* The rest of an answered request's body is not wanted. */
+static void discard(gcore__http_conn *conn)
+{
+    int rest = gcore__http_body_discard(conn->request);
+
+    if (rest > 0) {
+        next_request(conn);
+    } else if (rest < 0) {
+        let_go(conn, -EALREADY);
+        gcore__http_conn_end(conn, true);
+    }
+}
+
+void gcore__http_conn_answered(gcore__http_conn *conn)
+{
+    gcore_http_request *request = conn->request;
+
+    if (request->status == 101)
+        return; /* for take_over */
+    if (!request->keep) {
+        bool more = !request->body_over || gcore__buffer_size(&conn->in);
+
+        let_go(conn, -EALREADY);
+        gcore__http_conn_end(conn, more);
+        return;
+    }
+    conn->deadline = later(conn, conn->server->options.head_timeout);
+    if (request->body_over)
+        next_request(conn);
+    else
+        discard(conn);
+}
+
+void gcore__http_conn_sent(gcore__http_conn *conn)
+{
+    if (conn->state == GCORE__HTTP_CLOSING && !gcore__http_unsent(conn))
+        sent_all(conn);
+}
+
+static bool is_idle(const gcore__http_conn *conn)
+{
+    return conn->state == GCORE__HTTP_OPEN && !conn->request &&
+           !gcore__buffer_size(&conn->in);
+}
+
+void gcore__http_conn_drain(gcore__http_conn *conn)
+{
+    if (!is_idle(conn))
+        return;
+    gcore__http_conn_enter(conn);
+    gcore__http_conn_end(conn, false);
+    gcore__http_conn_leave(conn);
+}
+
+static void timed_out(gcore__http_conn *conn)
+{
+    if (conn->deadline > gcore_hub_now(conn->server->hub))
+        return;
+    if (conn->state == GCORE__HTTP_LINGERING) {
+        gcore__http_conn_close(conn, -ECANCELED);
+        return;
+    }
+    conn->server->stats.timeouts++;
+    if (conn->request || is_idle(conn))
+        gcore__http_conn_close(conn, -ETIMEDOUT);
+    else
+        gcore__http_refuse(conn, GCORE__HTTP_HEAD_SLOW,
+                           gcore__buffer_first(&conn->in),
+                           gcore__buffer_size(&conn->in));
+}
+
+/* Entries */
+
+static void on_input(void *arg, int64_t result)
+{
+    gcore__http_conn *conn = arg;
+
+    gcore__http_conn_enter(conn);
+    conn->turn = 0;
+    if (conn->request && conn->request->body_wait.waits)
+        gcore__http_body_input(conn->request, result);
+    else if (result == -ETIMEDOUT)
+        timed_out(conn);
+    else if (result < 0)
+        gcore__http_conn_close(conn, (int)result);
+    else if (conn->state == GCORE__HTTP_LINGERING)
+        linger(conn);
+    else if (conn->request)
+        discard(conn);
+    else
+        receive(conn);
+    gcore__http_conn_leave(conn);
+}
+
+static void on_again(void *arg, int64_t result)
+{
+    gcore__http_conn *conn = arg;
+
+    (void)result;
+    gcore__http_conn_enter(conn);
+    conn->turn = 0;
+    if (unseen(conn))
+        advance(conn);
+    else if (!conn->request && conn->state == GCORE__HTTP_OPEN)
+        receive(conn);
+    gcore__http_conn_leave(conn);
+}
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* What it waits for while the application has a request. */
+static int settle_request(gcore__http_conn *conn)
+{
+    gcore_http_request *request = conn->request;
+
+    if (request->body_wait.waits)
+        return gcore__http_conn_listen(
+            conn, sooner(request->body_wait.deadline, request->rate_end));
+    if (request->finished && request->status != 101)
+        return gcore__http_conn_listen(conn, conn->deadline);
+    gcore__http_conn_ignore(conn);
+    return 0;
+}
+
+static int settle_open(gcore__http_conn *conn)
+{
+    if (conn->request)
+        return settle_request(conn);
+    if (!unseen(conn))
+        return gcore__http_conn_listen(conn, conn->deadline);
+    gcore__http_conn_ignore(conn);
+    if (!conn->again.listed &&
+        gcore__http_unsent(conn) <= conn->server->options.buffer)
+        gcore__ready_add(conn->server->hub, &conn->again);
+    return 0;
+}
+
+static void settle(gcore__http_conn *conn)
+{
+    int error = 0;
+
+    if (conn->state == GCORE__HTTP_OPEN)
+        error = settle_open(conn);
+    else if (conn->state == GCORE__HTTP_LINGERING)
+        error = gcore__http_conn_listen(conn, conn->deadline);
+    else
+        gcore__http_conn_ignore(conn);
+    if (error < 0)
+        gcore__http_conn_close(conn, error);
+}
+
+void gcore__http_conn_enter(gcore__http_conn *conn)
+{
+    conn->busy++;
+}
+
+void gcore__http_conn_leave(gcore__http_conn *conn)
+{
+    if (conn->busy == 1 && conn->fd >= 0)
+        settle(conn);
+    if (--conn->busy == 0 && conn->fd < 0)
+        gcore__free(conn);
+}

@@ -1,0 +1,350 @@
+/*
+ * Sending: at once if the kernel takes it, else from a buffer, when it does.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "http/engine.h"
+
+#define MOST_PIECES 8
+
+/* Of a file, in one turn: other connections have theirs. */
+#define FILE_TURN (1 << 20)
+
+size_t gcore__http_unsent(const gcore__http_conn *conn)
+{
+    return gcore__buffer_size(&conn->out);
+}
+
+/* Error ends */
+
+static int lose(gcore__http_conn *conn, int error)
+{
+    if (error == -ENOMEM)
+        gcore__http_conn_reset(conn, error);
+    else
+        gcore__http_conn_close(conn, error);
+    return error;
+}
+
+/* Blocked */
+
+static void on_output(void *arg, int64_t result);
+
+static int64_t stall_deadline(const gcore__http_conn *conn)
+{
+    const gcore_http_options *options = &conn->server->options;
+
+    return options->send_timeout < 0
+               ? GCORE_FOREVER
+               : gcore_hub_now(conn->server->hub) + options->send_timeout;
+}
+
+static int watch_output(gcore__http_conn *conn)
+{
+    const gcore_http_request *request = conn->request;
+    int64_t deadline = conn->stalled;
+    int error = 0;
+
+    if (request && request->sent_wait.waits &&
+        request->sent_wait.deadline < deadline)
+        deadline = request->sent_wait.deadline;
+    if (!conn->output)
+        error = gcore_io_new(conn->server->hub, conn->fd, GCORE_WRITE,
+                             &conn->output);
+    if (error < 0)
+        return error;
+    gcore_watch_stop(conn->output);
+    return gcore_watch_start(conn->output, 0, deadline, on_output, conn);
+}
+
+static int block(gcore__http_conn *conn)
+{
+    int error;
+
+    if (conn->blocked)
+        return 0;
+    conn->blocked = true;
+    conn->stalled = stall_deadline(conn);
+    error = watch_output(conn);
+    return error < 0 ? lose(conn, error) : 0;
+}
+
+void gcore__http_output_close(gcore__http_conn *conn)
+{
+    if (!conn->output)
+        return;
+    gcore_watch_stop(conn->output);
+    gcore_watch_unref(conn->output);
+    conn->output = NULL;
+}
+
+/* Sending */
+
+/* How much the kernel took; 0 when it takes none. */
+static ssize_t push(gcore__http_conn *conn, struct iovec *pieces, int count)
+{
+    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
+    ssize_t sent;
+
+    do
+        sent = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent >= 0)
+        return sent;
+    return errno == EAGAIN ? 0 : -errno;
+}
+
+/* Keeps what is left behind the first `sent` bytes. */
+static int keep_rest(gcore__http_conn *conn, const struct iovec *pieces,
+                     int count, size_t sent)
+{
+    for (int i = 0; i < count; i++) {
+        size_t size = pieces[i].iov_len;
+        size_t skip = sent < size ? sent : size;
+
+        sent -= skip;
+        if (skip < size &&
+            gcore__buffer_append(&conn->out,
+                                 (const char *)pieces[i].iov_base + skip,
+                                 size - skip) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static size_t size_of(const struct iovec *pieces, int count)
+{
+    size_t size = 0;
+
+    for (int i = 0; i < count; i++)
+        size += pieces[i].iov_len;
+    return size;
+}
+
+int gcore__http_cork(gcore__http_conn *conn, struct iovec *pieces, int count)
+{
+    return keep_rest(conn, pieces, count, 0) < 0 ? lose(conn, -ENOMEM) : 0;
+}
+
+int gcore__http_send(gcore__http_conn *conn, struct iovec *pieces, int count)
+{
+    struct iovec all[MOST_PIECES + 1];
+    size_t waiting = gcore__http_unsent(conn);
+    ssize_t sent;
+
+    if (conn->blocked)
+        return gcore__http_cork(conn, pieces, count);
+    all[0] = (struct iovec){
+        .iov_base = waiting ? gcore__buffer_first(&conn->out) : NULL,
+        .iov_len = waiting,
+    };
+    memcpy(all + 1, pieces, (size_t)count * sizeof *pieces);
+    sent = push(conn, waiting ? all : all + 1, waiting ? count + 1 : count);
+    if (sent < 0)
+        return lose(conn, (int)sent);
+    if ((size_t)sent == waiting + size_of(pieces, count)) {
+        gcore__buffer_clear(&conn->out);
+        return 0;
+    }
+    if ((size_t)sent < waiting) {
+        gcore__buffer_use(&conn->out, (size_t)sent);
+        sent = 0;
+    } else {
+        gcore__buffer_clear(&conn->out);
+        sent -= (ssize_t)waiting;
+    }
+    if (keep_rest(conn, pieces, count, (size_t)sent) < 0)
+        return lose(conn, -ENOMEM);
+    return block(conn);
+}
+
+int gcore__http_flush(gcore__http_conn *conn)
+{
+    if (conn->blocked || !gcore__http_unsent(conn))
+        return 0;
+    return gcore__http_send(conn, NULL, 0);
+}
+
+/* Files */
+
+/* For files that the kernel does not send by itself. */
+static ssize_t copy_file(gcore__http_conn *conn, gcore_http_request *request,
+                         size_t most)
+{
+    char *scratch = conn->server->scratch;
+    struct iovec piece = {.iov_base = scratch};
+    ssize_t got;
+
+    if (most > GCORE__HTTP_SCRATCH)
+        most = GCORE__HTTP_SCRATCH;
+    got = pread(request->file, scratch, most, (off_t)request->file_offset);
+    if (got <= 0)
+        return got < 0 ? -errno : 0;
+    piece.iov_len = (size_t)got;
+    got = push(conn, &piece, 1);
+    if (got == 0)
+        return -EAGAIN;
+    if (got > 0)
+        request->file_offset += got;
+    return got;
+}
+
+static ssize_t send_some(gcore__http_conn *conn, gcore_http_request *request,
+                         size_t most)
+{
+    off_t offset = (off_t)request->file_offset;
+    ssize_t sent = sendfile(conn->fd, request->file, &offset, most);
+
+    if (sent >= 0) {
+        request->file_offset = (int64_t)offset;
+        return sent;
+    }
+    if (errno == EINVAL || errno == ENOSYS)
+        return copy_file(conn, request, most);
+    return -errno;
+}
+
+/* Sends of the file what goes; `conn` may be closed then. */
+static void send_file(gcore__http_conn *conn)
+{
+    gcore_http_request *request = conn->request;
+    int64_t turn = FILE_TURN;
+
+    while (request->file_left > 0 && turn > 0) {
+        int64_t most = request->file_left < turn ? request->file_left : turn;
+        ssize_t sent = send_some(conn, request, (size_t)most);
+
+        if (sent == -EAGAIN || sent == -EINTR)
+            break;
+        if (sent <= 0) {
+            gcore__http_conn_reset(conn, sent == 0 ? -EBADMSG : (int)sent);
+            return;
+        }
+        request->file_left -= sent;
+        turn -= sent;
+        conn->stalled = stall_deadline(conn);
+    }
+    if (request->file_left == 0)
+        gcore__http_file_sent(request, 0);
+    else
+        block(conn);
+}
+
+void gcore__http_file_begin(gcore__http_conn *conn)
+{
+    if (gcore__http_flush(conn) == 0 && !conn->blocked)
+        send_file(conn);
+}
+
+/* The kernel takes more */
+
+/* Sends what waits; 1 when all has been sent. */
+static int send_waiting(gcore__http_conn *conn)
+{
+    struct iovec piece = {.iov_base = gcore__buffer_first(&conn->out),
+                          .iov_len = gcore__http_unsent(conn)};
+    ssize_t sent;
+
+    if (piece.iov_len == 0)
+        return 1;
+    sent = push(conn, &piece, 1);
+    if (sent < 0)
+        return lose(conn, (int)sent);
+    if (sent > 0)
+        conn->stalled = stall_deadline(conn);
+    gcore__buffer_use(&conn->out, (size_t)sent);
+    return gcore__http_unsent(conn) == 0;
+}
+
+static void tell_sent(gcore__http_conn *conn)
+{
+    gcore_http_request *request = conn->request;
+
+    if (request && gcore__http_unsent(conn) <=
+                       conn->server->options.buffer / 4)
+        gcore__http_wait_end(&request->sent_wait, 0);
+}
+
+static void unblock(gcore__http_conn *conn)
+{
+    conn->blocked = false;
+    gcore_watch_stop(conn->output);
+    if (conn->request && conn->request->file >= 0)
+        send_file(conn);
+    if (conn->fd >= 0 && !conn->blocked)
+        gcore__http_conn_sent(conn);
+}
+
+static void out_of_time(gcore__http_conn *conn)
+{
+    int64_t now = gcore_hub_now(conn->server->hub);
+    gcore_http_request *request = conn->request;
+    int error;
+
+    if (request && request->sent_wait.waits &&
+        request->sent_wait.deadline <= now)
+        gcore__http_wait_end(&request->sent_wait, -ETIMEDOUT);
+    if (conn->stalled <= now) {
+        conn->server->stats.timeouts++;
+        gcore__http_conn_reset(conn, -ETIMEDOUT);
+        return;
+    }
+    error = watch_output(conn);
+    if (error < 0)
+        lose(conn, error);
+}
+
+static void on_output(void *arg, int64_t result)
+{
+    gcore__http_conn *conn = arg;
+    int sent;
+
+    gcore__http_conn_enter(conn);
+    if (result == -ETIMEDOUT) {
+        out_of_time(conn);
+    } else if (result < 0) {
+        gcore__http_conn_close(conn, (int)result);
+    } else {
+        sent = send_waiting(conn);
+        if (sent >= 0)
+            tell_sent(conn);
+        if (sent > 0)
+            unblock(conn);
+    }
+    gcore__http_conn_leave(conn);
+}
+
+int gcore_http_wait_sent(gcore_http_request *request, int64_t deadline,
+                         gcore_done_fn *done, void *arg)
+{
+    gcore__http_conn *conn = request->conn;
+    int error;
+
+    if (!conn)
+        return request->error;
+    error = gcore__http_wait_start(&request->sent_wait, deadline, done, arg);
+    if (error < 0)
+        return error;
+    gcore__http_conn_enter(conn);
+    tell_sent(conn);
+    if (conn->blocked && request->sent_wait.waits) {
+        error = watch_output(conn);
+        if (error < 0)
+            lose(conn, error);
+    } else if (request->sent_wait.waits) { /* corked */
+        gcore__http_flush(conn);
+        tell_sent(conn);
+    }
+    gcore__http_conn_leave(conn);
+    return 0;
+}
+
+void gcore_http_cancel_sent(gcore_http_request *request)
+{
+    gcore__http_wait_cancel(&request->sent_wait);
+}
