@@ -13,5 +13,8 @@
 #include <gcore/pool.h>
 #include <gcore/http.h>
 #include <gcore/dns.h>
+#include <gcore/address.h>
+#include <gcore/stream.h>
+#include <gcore/server.h>
 
 #endif

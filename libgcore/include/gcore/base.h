@@ -70,6 +70,10 @@ extern "C" {
 
 /* The system's errors that the library returns: X(name, text). */
 #define GCORE_SYSTEM_ERRORS(X)                                                \
+    X(EACCES, "no right to that")                                             \
+    X(EADDRINUSE, "another socket has that address")                          \
+    X(EADDRNOTAVAIL, "not an address of this host")                           \
+    X(EAFNOSUPPORT, "the system lacks that family of addresses")              \
     X(EAGAIN, "no room or no resources now, try again later")                 \
     X(EALREADY, "already started")                                            \
     X(EBADF, "not an open file descriptor")                                   \
@@ -77,19 +81,28 @@ extern "C" {
     X(EBUSY, "in use by another thread or by a caller further up")            \
     X(ECANCELED, "closed before it could complete")                           \
     X(ECHILD, "no child of this process, or another waited for it")           \
+    X(ECONNREFUSED, "nobody listens there")                                   \
     X(ECONNRESET, "the peer closed or reset the connection")                  \
     X(EDEADLK, "the thread would wait for itself")                            \
+    X(EHOSTUNREACH, "no way to that host")                                    \
     X(EINTR, "interrupted by a signal")                                       \
     X(EINVAL, "invalid argument")                                             \
     X(EMFILE, "the process has too many open files")                          \
     X(EMSGSIZE, "longer than allowed or announced")                           \
+    X(ENAMETOOLONG, "the name is too long")                                   \
+    X(ENETUNREACH, "no way to that network")                                  \
     X(ENFILE, "the system has too many open files")                           \
+    X(ENOBUFS, "the system has no room for more sockets' data")               \
+    X(ENODATA, "the file is shorter than was said")                           \
     X(ENOENT, "no such file, or nothing of that name")                        \
     X(ENOMEM, "out of memory")                                                \
     X(ENOSPC, "the system's limit on watched descriptors is reached")         \
+    X(ENOTCONN, "not connected")                                              \
+    X(ENOTSOCK, "not a socket")                                               \
     X(ENOTSUP, "not supported by this backend or system")                     \
     X(EPERM, "not permitted")                                                 \
     X(EPIPE, "the peer takes no more")                                        \
+    X(EPROTO, "the peer breaks the protocol")                                 \
     X(ESHUTDOWN, "closed, nothing new is taken")                              \
     X(ESRCH, "no such process")                                               \
     X(ETIMEDOUT, "the deadline passed")

@@ -166,6 +166,8 @@ struct gcore_hub {
     int64_t longest_turn;
     int64_t waited; /* when the last wait ended */
 
+    void *scratch; /* what its streams read into; made with the first */
+
     unsigned flags;
     /* gcore__fork_generation when its kernel objects and what it knows of
      * threads were last right. */

@@ -1,0 +1,96 @@
+/*
+ * Bytes in and out of a socket as they are.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "net/stream.h"
+
+static int64_t result_of(ssize_t count)
+{
+    if (count >= 0)
+        return count;
+    return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+}
+
+static int64_t receive(gcore_stream *stream, void *buffer, size_t room)
+{
+    ssize_t count;
+
+    do
+        count = recv(stream->fd, buffer, room, 0);
+    while (count < 0 && errno == EINTR);
+    return result_of(count);
+}
+
+static int64_t send_pieces(gcore_stream *stream, const struct iovec *pieces,
+                           int count)
+{
+    struct msghdr message = {
+        .msg_iov = (struct iovec *)(uintptr_t)pieces,
+        .msg_iovlen = (size_t)count,
+    };
+    ssize_t sent;
+
+    do
+        sent = sendmsg(stream->fd, &message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return result_of(sent);
+}
+
+/* sendfile has no MSG_NOSIGNAL. The signal of a peer that is gone is raised
+ * in this thread alone: it is blocked, and taken out again unless one was
+ * waiting before. */
+static int64_t send_file(gcore_stream *stream, int fd, int64_t offset,
+                         size_t length)
+{
+    static const struct timespec at_once;
+    off_t from = offset;
+    sigset_t pipe, before, waiting;
+    int64_t result;
+    ssize_t sent;
+
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    sigpending(&waiting);
+    do
+        sent = sendfile(stream->fd, fd, &from, length);
+    while (sent < 0 && errno == EINTR);
+    result = result_of(sent);
+    if (result == -EPIPE && !sigismember(&waiting, SIGPIPE))
+        sigtimedwait(&pipe, NULL, &at_once);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
+static bool pending(gcore_stream *stream)
+{
+    (void)stream;
+    return false;
+}
+
+static int shut(gcore_stream *stream)
+{
+    return shutdown(stream->fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
+static void closing(gcore_stream *stream)
+{
+    (void)stream;
+}
+
+const gcore__transport gcore__plain = {
+    .receive = receive,
+    .send = send_pieces,
+    .send_file = send_file,
+    .pending = pending,
+    .shut = shut,
+    .close = closing,
+};

@@ -1,0 +1,137 @@
+/*
+ * The inside of a stream, shared by the files of this folder.
+ *
+ * A stream holds a reference to itself for each thing that is going on: a
+ * read that has not been told its end, a queue that is not empty, a drain or
+ * connect that has not been told.
+ *
+ * Done functions are called from watches' done functions and ready entries
+ * only, never inside a call of the stream's user. So whatever the user does
+ * in them is safe, if who called them holds a reference and looks at the
+ * stream anew.
+ */
+#ifndef GCORE__STREAM_H
+#define GCORE__STREAM_H
+
+#include <sys/uio.h>
+
+#include <gcore/server.h>
+#include <gcore/stream.h>
+#include <gcore/watch.h>
+
+#include "hub/hub.h"
+
+/* How bytes go in and out: plain, or under TLS. Results are as those of the
+ * public calls; -EAGAIN: not now. */
+typedef struct gcore__transport {
+    int64_t (*receive)(gcore_stream *stream, void *buffer, size_t room);
+    int64_t (*send)(gcore_stream *stream, const struct iovec *pieces,
+                    int count);
+    int64_t (*send_file)(gcore_stream *stream, int fd, int64_t offset,
+                         size_t length);
+    /* Bytes are there that the kernel does not know of. */
+    bool (*pending)(gcore_stream *stream);
+    /* No more will be sent. */
+    int (*shut)(gcore_stream *stream);
+    /* The descriptor is about to be closed. */
+    void (*close)(gcore_stream *stream);
+} gcore__transport;
+
+extern const gcore__transport gcore__plain;
+
+/* Who reads. */
+enum gcore__reader {
+    GCORE__NOBODY,
+    GCORE__STARTED, /* gcore_stream_start */
+    GCORE__ONE_READ, /* gcore_stream_read */
+    GCORE__DISCARD,  /* gcore_stream_finish */
+};
+
+/* A part of the write queue: bytes, or a part of a file. */
+typedef struct gcore__chunk {
+    struct gcore__chunk *next;
+    int file; /* -1: bytes */
+    int64_t offset;
+    int64_t length; /* what is left of it, from `offset` on */
+    char bytes[];
+} gcore__chunk;
+
+struct gcore_stream {
+    gcore_hub *hub;
+    gcore_watch *readable;
+    gcore_watch *writable; /* NULL until it is first needed */
+    const gcore__transport *transport;
+    void *tls;
+    gcore__timer timer; /* the least of the deadlines, or earlier */
+    int64_t read_deadline;
+    int64_t write_deadline;
+    int64_t drain_deadline;
+
+    gcore__ready input; /* a result of reading that waits to be told */
+    gcore_stream_fn *fn;
+    void *fn_arg;
+    void *buffer; /* of gcore_stream_read */
+    size_t room;
+    char *unread; /* put back: bytes from unread_start to unread_end */
+    size_t unread_start;
+    size_t unread_end;
+
+    gcore__chunk *queue;
+    gcore__chunk **queue_end;
+    int64_t queued;
+    size_t high_water;
+    gcore__ready drained; /* the drain, or the connect */
+    size_t drain_level;
+
+    gcore_listener *listener; /* that counts it, or NULL */
+    gcore__link siblings;     /* among the listener's streams */
+
+    atomic_int refs;
+    int fd;
+    uint32_t read_size;
+    unsigned queue_generation; /* fork generation of what is queued */
+    int input_end;             /* 1: open; 0: no more; negative: the error */
+    int write_error;           /* 0, or why nothing can be written */
+    uint8_t reader;
+    bool closed;
+    bool connecting;
+    bool draining;
+    bool shutting; /* to be shut once the queue is empty */
+    bool shut;
+    bool finishing;
+};
+
+/* stream.c */
+/* A stream of a socket that does not block; as gcore_stream_new. */
+int gcore__stream_make(gcore_hub *hub, int fd,
+                       const gcore_stream_options *options,
+                       gcore_stream **out);
+int gcore__stream_read_options(const gcore_stream_options *given,
+                               gcore_stream_options *out);
+
+/* After a deadline was set or has begun to count. */
+void gcore__stream_arm(gcore_stream *stream);
+
+/* Sent, shut and heard the end: see gcore_stream_finish. */
+void gcore__stream_finished(gcore_stream *stream);
+
+/* read.c */
+void gcore__read_init(gcore_stream *stream);
+void gcore__read_cancel(gcore_stream *stream);
+void gcore__read_expired(gcore_stream *stream);
+void gcore__read_discard(gcore_stream *stream);
+bool gcore__reading(const gcore_stream *stream);
+
+/* write.c */
+void gcore__write_init(gcore_stream *stream);
+int gcore__write_watch(gcore_stream *stream);
+void gcore__write_fail(gcore_stream *stream, int error);
+void gcore__write_drained(gcore_stream *stream, int64_t result);
+
+/* connect.c */
+void gcore__connect_cancel(gcore_stream *stream);
+
+/* listener.c: one of its streams is closed or detached. */
+void gcore__listener_left(gcore_listener *listener, gcore_stream *stream);
+
+#endif
