@@ -34,6 +34,8 @@ class Event(_Event):
     while others are being woken returns behind them.
     """
 
+    __slots__ = ()
+
     def __str__(self):
         return '<%s %s _links[%s]>' % (
             self.__class__.__name__, 'set' if self.is_set() else 'clear',
@@ -56,6 +58,8 @@ class AsyncResult(_Result):
     An instance can be linked to a `Greenlet` (``greenlet.link(result)``) to
     take over what that one ends with.
     """
+
+    __slots__ = ()
 
     def __str__(self):
         parts = [self.__class__.__name__]
