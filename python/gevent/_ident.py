@@ -33,5 +33,9 @@ class IdentRegistry:
             del self._refs[numbered.key]
         heappush(self._available_idents, numbered.ident)
 
+    def __iter__(self):
+        objects = [numbered() for numbered in list(self._refs.values())]
+        return iter([obj for obj in objects if obj is not None])
+
     def __len__(self):
         return len(self._refs)

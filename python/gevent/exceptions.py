@@ -27,12 +27,20 @@ class LoopExit(Exception):
     def __repr__(self):
         if len(self.args) != 3:
             return super().__repr__()
-        from pprint import pformat  # costly to import, rarely needed
+        message, hub, facts = self.args
         return '%s\n\tHub: %s\n\tHandles:\n%s' % (
-            self.args[0], self.args[1], pformat(self.args[2]))
+            message, hub, _lines(facts))
 
     def __str__(self):
         return repr(self)
+
+
+def _lines(facts):
+    if isinstance(facts, list) and all(
+            isinstance(fact, str) for fact in facts):
+        return '\n'.join('\t\t' + fact for fact in facts)
+    from pprint import pformat  # costly to import, rarely needed
+    return pformat(facts)
 
 
 class BlockingSwitchOutError(AssertionError):

@@ -369,15 +369,8 @@ class Hub(WaitOperationsGreenlet):
                 'This operation would block forever', self, debug))
 
     def _describe_waits(self):
-        describe = getattr(self.loop, 'waits', None)
-        if describe is None:
-            return []
-        lines = []
-        for parked in describe():
-            subject = parked.subject
-            lines.append('%s waits%s' % (
-                _describe(parked.greenlet),
-                ' for %s' % _describe(subject) if subject is not None else ''))
+        from gevent._waits import describe_loop
+        lines = describe_loop(self.loop)
         if lines:
             lines.append(
                 'nothing in this thread can wake them: every timer, '
@@ -512,13 +505,6 @@ class Hub(WaitOperationsGreenlet):
 
     threadpool = property(_get_threadpool, _set_threadpool, _del_threadpool,
                           """A pool of native threads.""")
-
-
-def _describe(obj):
-    try:
-        return repr(obj)
-    except Exception:  # pylint:disable=broad-except
-        return object.__repr__(obj)
 
 
 class linkproxy:

@@ -97,8 +97,8 @@ dump_stacks = format_run_info
 def is_idle_threadpool_worker(frame):
     """Is *frame* the innermost one of a thread pool's worker that waits for
     something to do? (bool)"""
-    return (frame.f_code.co_name == 'get'
-            and frame.f_globals.get('__name__') == 'gevent._threading')
+    return (frame.f_globals.get('__name__'), frame.f_code.co_name) in (
+        ('gevent._threading', 'get'), ('libgcore._plain_tasks', '_get'))
 
 
 def _without_own_frames(frame):
@@ -142,10 +142,13 @@ def _format_greenlet_info(lines, greenlet_stacks, limit):
         'running_stacks': greenlet_stacks,
         'running_stack_limit': limit,
     }
+    from gevent._waits import describe_deadlocks, describe_waits
+    details['waits'] = describe_waits()
     for tree in sorted(GreenletTree.forest(),
                        key=lambda tree: not tree.is_current_tree):
         lines.append('---- Thread boundary')
         lines.extend(tree.format_lines(details))
+    lines.extend(describe_deadlocks())
 
 
 def clear_stack_frames(frame):
@@ -186,6 +189,8 @@ class GreenletTree:
     DEFAULT_DETAILS = {
         'running_stacks': True,
         'running_stack_limit': _STACK_LIMIT,
+        # a dict of str by the id of the greenlet, or True: to be found out
+        'waits': True,
         'spawning_stacks': True,
         'locals': True,
     }
@@ -220,6 +225,9 @@ class GreenletTree:
             details = {}
         if details is not False:
             details = dict(self.DEFAULT_DETAILS, **details)
+            if details['waits'] is True:
+                from gevent._waits import describe_waits
+                details['waits'] = describe_waits()
         lines = [self._label()]
         lines.extend(' :    ' + line for line in self._own_lines(details))
         lines.extend(text for _, text in self._children_lines(details))
@@ -264,6 +272,9 @@ class GreenletTree:
         if not details:
             return
         yield 'Parent: %s' % (self.greenlet.parent,)
+        wait = details['waits'].get(id(self.greenlet))
+        if wait is not None:
+            yield wait[0].upper() + wait[1:]
         limit = details['running_stack_limit']
         if details['running_stacks']:
             yield from _stack_lines('Running:', self._frame(), limit)

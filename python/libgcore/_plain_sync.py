@@ -495,10 +495,11 @@ class Semaphore(Linkable):
     waiter to look.
     """
 
-    __slots__ = ('_counter', '_initial_value')
+    __slots__ = ('_counter', '_initial_value', '_holder')
 
     def __new__(cls, *_args, **_kwargs):
         self = super().__new__(cls)
+        self._holder = 0  # the id of who took the last permit, for reports
         self._counter = self._initial_value = 1
         return self
 
@@ -553,6 +554,8 @@ class Semaphore(Linkable):
             if self._counter <= 0:
                 return False
             self._counter -= 1
+            if not self._counter and _plain.get_hub_if_exists() is not None:
+                self._holder = id(getcurrent())
             return True
 
     def wait(self, timeout=None):

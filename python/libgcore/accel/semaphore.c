@@ -7,6 +7,7 @@
  * passes the word on.
  */
 #include "semaphore.h"
+#include "greenlets.h"
 
 PyTypeObject *accel_semaphore_type;
 static PyObject *str_over_release;
@@ -15,6 +16,7 @@ typedef struct {
     LinkableObject base;
     Py_ssize_t counter;
     Py_ssize_t initial; /* of a bounded one */
+    const void *holder; /* who took the last permit; an address, for reports */
 } SemaphoreObject;
 
 static int notify(LinkableObject *self)
@@ -77,6 +79,18 @@ static int semaphore_init(PyObject *self, PyObject *args, PyObject *keywords)
 
 /* ---- acquiring ----------------------------------------------------------- */
 
+static void count_taken(SemaphoreObject *self)
+{
+    if (--self->counter || !accel_current_hub(0))
+        return;
+    PyObject *greenlet = accel_current_greenlet();
+    self->holder = greenlet;
+    if (greenlet)
+        Py_DECREF(greenlet);
+    else
+        PyErr_Clear(); /* the interpreter ends */
+}
+
 /* After a failure: whoever comes next is told instead. */
 static void pass_on(SemaphoreObject *self)
 {
@@ -106,7 +120,7 @@ static int await_permit(SemaphoreObject *self, int64_t deadline, bool take)
         accel_bind_hub(&self->base.hub);
     } while (self->counter <= 0);
     if (take)
-        self->counter--;
+        count_taken(self);
     accel_waiting_leave(&waiting);
     return notify(&self->base) < 0 ? -1 : 1;
 }
@@ -115,7 +129,7 @@ static bool take(SemaphoreObject *self)
 {
     if (self->counter <= 0)
         return false;
-    self->counter--;
+    count_taken(self);
     /* Whoever was told of this permit need not look. */
     if (self->base.links.told_waits)
         accel_links_untell_beyond(&self->base.links, self->counter);
@@ -279,6 +293,12 @@ static PyObject *semaphore_ready(PyObject *self, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(((SemaphoreObject *)self)->counter > 0);
 }
 
+/* As id() would be; it may have gone meanwhile. */
+static PyObject *get_holder(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromVoidPtr((void *)((SemaphoreObject *)self)->holder);
+}
+
 /* Pools grow by `counter += n`: who waits has to hear of it. */
 static int set_counter(PyObject *self, PyObject *value,
                        void *Py_UNUSED(closure))
@@ -315,6 +335,7 @@ static PyMethodDef semaphore_methods[] = {
 static PyGetSetDef semaphore_getset[] = {
     {"counter", get_counter, set_counter, "How many permits there are.",
      NULL},
+    {"_holder", get_holder, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 static PyType_Slot semaphore_slots[] = {
     {Py_tp_doc, "Semaphore(value=1, hub=None)\n--\n\nPermits to be taken and "
