@@ -388,12 +388,10 @@ class Greenlet(_engine.Task):
 
         One that has not run never does.  With `block`, wait until it has
         ended, or `timeout` seconds.  `exception` is a class, an instance or
-        a tuple as for throw.  Never raises, but for killing oneself.
+        a tuple as for throw.  Never raises, but for killing oneself: then
+        where it waits next, with `block` here.
         """
         if self._maybe_kill_before_started(exception):
-            return
-        if self is getcurrent():
-            greenlet.throw(self, *_as_throw_args(exception))
             return
         thrown = _Wait(self) if block else None
         self.parent.loop.run_callback(
