@@ -455,3 +455,70 @@ def test_joining_what_nobody_starts_ends_the_wait_by_a_loop_exit():
     with pytest.raises(LoopExit) as caught:
         made.join()
     assert caught.value.args[1] is gevent.get_hub()
+
+
+# -- who runs when
+
+def joining(log, made, name):
+    def join():
+        made.join()
+        log.append(name)
+    return gevent.spawn(join)
+
+
+def test_a_joiner_runs_in_its_place_among_the_links(turns):
+    log = []
+    event = Event()
+    made = gevent.spawn(event.wait)
+    made.rawlink(lambda it: log.append('first link'))
+    joining(log, made, 'joiner')
+    gevent.sleep(0)
+    made.rawlink(lambda it: log.append('last link'))
+    event.set()
+    turns()
+    assert log == ['first link', 'joiner', 'last link']
+
+
+def test_the_killer_goes_on_as_soon_as_the_victim_has_ended(turns):
+    log = []
+
+    def victim():
+        try:
+            Event().wait()
+        finally:
+            gevent.spawn(log.append, 'later')
+            log.append('victim')
+    made = gevent.spawn(victim)
+    gevent.sleep(0)
+    made.kill()
+    log.append('killer')
+    turns()
+    assert log == ['victim', 'killer', 'later']
+
+
+def test_joinall_ends_in_the_turn_of_the_last(turns):
+    """Also when an earlier one has other links."""
+    log = []
+    first = gevent.spawn(log.append, 'first')
+
+    def last():
+        gevent.spawn(log.append, 'spawned by last')
+        log.append('last')
+    second = gevent.spawn(last)
+    first.rawlink(lambda it: log.append('link'))
+    gevent.joinall([first, second])
+    log.append('joined')
+    assert log == ['first', 'last', 'link', 'spawned by last', 'joined']
+
+
+def test_killing_oneself_without_blocking_comes_at_the_next_wait():
+    log = []
+
+    def work():
+        made.kill(block=False)
+        log.append('still here')
+        gevent.sleep(0)
+        log.append('never')
+    made = gevent.spawn(work)
+    made.join()
+    assert log == ['still here'] and isinstance(made.value, GreenletExit)

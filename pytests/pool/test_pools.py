@@ -242,6 +242,7 @@ def test_who_waits_for_a_place_can_give_up():
         with Timeout(0.001):
             pool.spawn(int)
     made.kill()
+    pool.join()
     assert pool.free_count() == 1
     pool.apply(int)
 

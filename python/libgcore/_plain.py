@@ -351,6 +351,24 @@ class Wait:
 
     __call__ = wake
 
+    def _run_now(self):
+        # In a callback of the hub: wake and let the greenlet run right now;
+        # another thread's is woken only.
+        hub = get_hub_if_exists()
+        with guard:
+            here = (self._state == _PARKED and not self.woken
+                    and hub is getcurrent() and hub.loop is self._loop)
+            if here:
+                self.woken = True
+                self._state = _RESUMED
+        if not here:
+            return self.wake()
+        try:
+            self.greenlet.switch()
+        except:  # pylint:disable=bare-except
+            self._loop._report(self.greenlet)
+        return True
+
     def throw(self, error):
         """As wake(), but park() raises `error`."""
         if isinstance(error, type) and issubclass(error, BaseException):
@@ -1246,18 +1264,28 @@ class Gather:
     """A link that keeps its sources and wakes `wait` once there are
     `count`."""
 
-    __slots__ = ('done', '_wait', '_missing')
+    __slots__ = ('done', '_wait', '_missing', '_announced')
 
     def __init__(self, wait, count):
         self.done = []
         self._wait = wait
         self._missing = count
+        self._announced = 0  # sources that have ended and will tell it later
 
-    def __call__(self, source):
+    def _add(self, source):
         self.done.append(source)
         self._missing -= 1
-        if self._missing == 0:
+        return self._missing == 0
+
+    def __call__(self, source):
+        if self._add(source):
             self._wait.wake()
+
+    def _run_now(self, source):
+        if self._announced:
+            self._announced -= 1
+        if self._add(source):
+            self._wait._run_now()
 
 
 def throw_into(greenlets, args, wait):
@@ -1271,7 +1299,13 @@ def throw_into(greenlets, args, wait):
         except:  # pylint:disable=bare-except
             get_hub().loop._report(target)
     if wait is not None:
-        wait.wake()
+        wait._run_now()
+
+
+def _is_direct_link(link):
+    # One that runs no foreign code may be called by whoever ends, unless that
+    # would overtake another source of the same gathering.
+    return type(link) is Wait or type(link) is Gather and not link._announced
 
 
 class Task(greenlet):
@@ -1364,16 +1398,25 @@ class Task(greenlet):
         links = self._links
         if not links or self._notifier:
             return
-        if len(links) == 1 and type(links[0]) in (Wait, Gather):
+        if len(links) == 1 and _is_direct_link(links[0]):
             links.pop()(self)
             return
         self._notifier = _parent_loop(self).run_callback(self._notify_links)
+        for link in links:
+            if type(link) is Gather:
+                link._announced += 1
 
     def _notify_links(self):
         while self._links:
             link = self._links.pop(0)
             try:
-                link(self)
+                # A joiner runs in its place among the links.
+                if type(link) is Wait:
+                    link._run_now()
+                elif type(link) is Gather:
+                    link._run_now(self)
+                else:
+                    link(self)
             except:  # pylint:disable=bare-except
                 get_hub().loop._report((link, self))
         self._notifier = None

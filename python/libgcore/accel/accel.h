@@ -119,6 +119,10 @@ int accel_wait_park_until(WaitObject *wait, int64_t deadline, int ref,
  * exception (out of memory). */
 int accel_wait_wake(WaitObject *wait, PyObject *value);
 
+/* In a callback of the hub: wake and let the greenlet run right now.  Where
+ * that cannot be (another thread's), as accel_wait_wake. */
+int accel_wait_run(WaitObject *wait);
+
 /* Take back a wake-up whose greenlet has not run yet; false when too late.
  * The wait can be woken again, and keeps its place in the run queue then. */
 bool accel_wait_unwake(WaitObject *wait);

@@ -330,10 +330,31 @@ static void drop_call(PyObject *self)
     Py_CLEAR(task->kwargs);
 }
 
-/* A link that runs no foreign code may be called by whoever ends. */
+/* A link that keeps its sources and wakes a wait once there are enough. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *done;
+    WaitObject *wait;
+    Py_ssize_t missing;
+    Py_ssize_t announced; /* sources that have ended and will tell it later */
+} GatherObject;
+
+/* A link that runs no foreign code may be called by whoever ends, unless that
+ * would overtake another source of the same gathering. */
 static bool is_direct_link(PyObject *link)
 {
-    return Py_TYPE(link) == accel_wait_type || Py_TYPE(link) == gather_type;
+    return Py_TYPE(link) == accel_wait_type
+           || (Py_TYPE(link) == gather_type
+               && !((GatherObject *)link)->announced);
+}
+
+static void announce(PyObject *links)
+{
+    for (Py_ssize_t i = 0; i < PyList_Size(links); i++) {
+        PyObject *link = PyList_GetItem(links, i);
+        if (Py_TYPE(link) == gather_type)
+            ((GatherObject *)link)->announced++;
+    }
 }
 
 static PyObject *pop_link(PyObject *links)
@@ -372,8 +393,34 @@ static int schedule_links(PyObject *self)
     Py_XDECREF(loop);
     if (!callback)
         return -1;
+    announce(task->links);
     accel_replace(&task->notifier, callback);
     return 0;
+}
+
+/* 1: it is what was missing, 0: it is not, -1: exception. */
+static int gather_add(GatherObject *gather, PyObject *source)
+{
+    if (PyList_Append(gather->done, source) < 0)
+        return -1;
+    return --gather->missing == 0;
+}
+
+/* A joiner runs in its place among the links. */
+static int tell_link(PyObject *link, PyObject *self)
+{
+    if (Py_TYPE(link) == accel_wait_type)
+        return accel_wait_run((WaitObject *)link);
+    if (Py_TYPE(link) == gather_type) {
+        int complete = gather_add((GatherObject *)link, self);
+        if (((GatherObject *)link)->announced)
+            ((GatherObject *)link)->announced--;
+        return complete > 0 ? accel_wait_run(((GatherObject *)link)->wait)
+                            : complete;
+    }
+    PyObject *told = PyObject_CallFunctionObjArgs(link, self, NULL);
+    Py_XDECREF(told);
+    return told ? 0 : -1;
 }
 
 /* In the hub.  Links may remove later ones, so the list is looked at anew. */
@@ -383,8 +430,7 @@ static PyObject *task_notify_links(PyObject *self,
     task_fields *task = fields(self);
     while (task->links && PyList_Size(task->links)) {
         PyObject *link = pop_link(task->links);
-        PyObject *told = PyObject_CallFunctionObjArgs(link, self, NULL);
-        if (!told) {
+        if (tell_link(link, self) < 0) {
             PyObject *context = PyTuple_Pack(2, link, self);
             LoopObject *loop = accel_current_loop(0);
             if (loop)
@@ -393,7 +439,6 @@ static PyObject *task_notify_links(PyObject *self,
                 PyErr_WriteUnraisable(self);
             Py_XDECREF(context);
         }
-        Py_XDECREF(told);
         Py_DECREF(link);
     }
     Py_CLEAR(task->notifier);
@@ -542,20 +587,12 @@ static PyObject *throw_into(PyObject *Py_UNUSED(module), PyObject *args)
         Py_DECREF(target);
     }
     if (Py_TYPE(wait) == accel_wait_type
-        && accel_wait_wake((WaitObject *)wait, NULL) < 0)
+        && accel_wait_run((WaitObject *)wait) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
 
 /* ---- collecting those that end ------------------------------------------- */
-
-/* A link that keeps its sources and wakes a wait once there are enough. */
-typedef struct {
-    PyObject_HEAD
-    PyObject *done;
-    WaitObject *wait;
-    Py_ssize_t missing;
-} GatherObject;
 
 static PyObject *gather_new(PyTypeObject *type, PyObject *args,
                             PyObject *Py_UNUSED(kwargs))
@@ -570,6 +607,7 @@ static PyObject *gather_new(PyTypeObject *type, PyObject *args,
     Py_INCREF(wait);
     gather->wait = (WaitObject *)wait;
     gather->missing = missing;
+    gather->announced = 0;
     gather->done = PyList_New(0);
     if (!gather->done) {
         Py_DECREF((PyObject *)gather);
@@ -593,10 +631,11 @@ static PyObject *gather_call(PyObject *self, PyObject *args,
 {
     GatherObject *gather = (GatherObject *)self;
     PyObject *source;
-    if (!PyArg_UnpackTuple(args, "gather", 1, 1, &source)
-        || PyList_Append(gather->done, source) < 0)
-        return NULL;
-    if (--gather->missing == 0 && accel_wait_wake(gather->wait, NULL) < 0)
+    int complete = PyArg_UnpackTuple(args, "gather", 1, 1, &source)
+                       ? gather_add(gather, source)
+                       : -1;
+    if (complete < 0
+        || (complete && accel_wait_wake(gather->wait, NULL) < 0))
         return NULL;
     Py_RETURN_NONE;
 }

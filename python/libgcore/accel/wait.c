@@ -6,6 +6,7 @@
  * resume whatever the greenlet waits for next.
  */
 #include "greenlets.h"
+#include "links.h"
 #include "loop.h"
 
 #include <math.h>
@@ -253,6 +254,24 @@ int accel_wait_wake(WaitObject *wait, PyObject *value)
         Py_INCREF(value);
         accel_replace(&wait->value, value);
     }
+    return 1;
+}
+
+int accel_wait_run(WaitObject *wait)
+{
+    LoopObject *loop = wait->loop;
+    if (wait->state != WAIT_PARKED || wait->woken
+        || loop != accel_current_loop(0) || !accel_in_hub())
+        return accel_wait_wake(wait, NULL);
+    PyObject *greenlet = wait->greenlet;
+    Py_INCREF(greenlet);
+    wait->woken = true;
+    wait->state = WAIT_RESUMED;
+    PyObject *result = PyObject_CallMethod(greenlet, "switch", NULL);
+    if (!result)
+        accel_loop_report(loop, greenlet);
+    Py_XDECREF(result);
+    Py_DECREF(greenlet);
     return 1;
 }
 
