@@ -42,6 +42,8 @@ typedef struct {
     gcore_watch **timers; /* idle timers of ended waits, for the next ones */
     size_t timer_count, timer_capacity;
     gcore_completion *batch;
+    const void *running; /* the greenlet that runs, as far as the loop knows:
+                            an address, for reports */
     PyObject *owed;      /* a task queue with a worker to wake, or NULL */
     WaitObject *waits;   /* the parked ones, newest first, borrowed */
     PyObject *prepares, *checks; /* started watchers, in start order */

@@ -310,6 +310,8 @@ static PyObject *switch_from(PyObject *self, PyObject *current)
         }
         Py_DECREF(target);
     }
+    if (thread_loop)
+        thread_loop->running = current;
     return result;
 }
 
@@ -334,8 +336,10 @@ void accel_run_greenlet(LoopObject *loop, PyObject *greenlet, PyObject *args,
                         PyObject *context)
 {
     loop->parked = true;
+    loop->running = greenlet;
     PyObject *result =
         PyGreenlet_Switch((PyGreenlet *)greenlet, args ? args : no_args, NULL);
+    loop->running = NULL;
     loop->parked = false;
     if (result)
         Py_DECREF(result);

@@ -81,14 +81,10 @@ static int semaphore_init(PyObject *self, PyObject *args, PyObject *keywords)
 
 static void count_taken(SemaphoreObject *self)
 {
-    if (--self->counter || !accel_current_hub(0))
+    if (--self->counter)
         return;
-    PyObject *greenlet = accel_current_greenlet();
-    self->holder = greenlet;
-    if (greenlet)
-        Py_DECREF(greenlet);
-    else
-        PyErr_Clear(); /* the interpreter ends */
+    const LoopObject *loop = accel_current_loop(0);
+    self->holder = loop ? loop->running : NULL;
 }
 
 /* After a failure: whoever comes next is told instead. */
