@@ -375,6 +375,34 @@ class TrackGreenletTree(BoolSettingMixin, Setting):
         _engine.set_tracking(self.get())
 
 
+def _validate_context(value):
+    if value in ('empty', 'inherit'):
+        return value
+    raise ValueError("Neither 'empty' nor 'inherit': %r" % (value,))
+
+
+class GreenletContext(Setting):
+    """
+    With which context (`contextvars`) greenlets begin: ``empty``, or
+    ``inherit``, with a copy of that of whoever makes them.
+    """
+    name = 'greenlet_context'
+    environment_key = 'GEVENT_CONTEXT'
+    default = 'empty'
+
+    validate = staticmethod(_validate_context)
+    _convert = staticmethod(convert_str_value_as_is)
+
+    def set(self, val):
+        super().set(val)
+        # The engine makes the greenlets and keeps its own copy.
+        from libgcore import _engine
+        source = None
+        if self.value == 'inherit':
+            from contextvars import copy_context as source
+        _engine.set_context_source(source)
+
+
 class MonitorThread(BoolSettingMixin, Setting):
     """
     Give each hub a native thread that watches it, and that reports when no

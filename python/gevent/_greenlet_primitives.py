@@ -19,6 +19,9 @@ class TrackedRawGreenlet(greenlet):
 
     def __init__(self, function, parent):
         greenlet.__init__(self, function, parent)
+        if config.greenlet_context == 'inherit':
+            from contextvars import copy_context
+            self.gr_context = copy_context()
         # The attributes live in the greenlet's dictionary, as this class is
         # as open to them as a plain greenlet.
         if config.track_greenlet_tree:

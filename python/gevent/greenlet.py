@@ -164,6 +164,7 @@ def _call_spawn_callbacks(gr):
 
 _engine.configure_tasks(_STARTED, _CANCELLED, (None, None, None))
 _engine.set_tracking(GEVENT_CONFIG.track_greenlet_tree)
+GEVENT_CONFIG.greenlet_context  # read once: setting it tells the engine
 
 
 class Greenlet(_engine.Task):
@@ -283,6 +284,19 @@ class Greenlet(_engine.Task):
             _spawn_callbacks.remove(callback)
         if not _spawn_callbacks:
             _engine.set_spawn_callback(None)
+
+    @classmethod
+    def spawn_in_context(cls, context, /, *args, **kwargs):
+        """Make one, as ``spawn(*args, **kwargs)``, that runs in `context`, a
+        `contextvars.Context`, and start it.
+
+        ``spawn(context=...)`` is an argument of what is run.  Raises
+        RuntimeError in the greenlet when another one runs in `context`.
+        """
+        g = cls(*args, **kwargs)
+        g.gr_context = context
+        g.start()
+        return g
 
     @classmethod
     def spawn_later(cls, seconds, *args, **kwargs):

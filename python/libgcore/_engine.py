@@ -53,6 +53,7 @@ get_hub_if_exists = implementation.get_hub_if_exists
 install_chunk_cache = implementation.install_chunk_cache
 pause = implementation.pause
 run_switch = implementation.run_switch
+set_context_source = implementation.set_context_source
 set_events_marker = implementation.set_events_marker
 set_hub = implementation.set_hub
 set_spawn_callback = implementation.set_spawn_callback

@@ -24,7 +24,7 @@ __all__ = [
     'Task', 'TimerWatcher', 'Wait', 'Watcher', 'cached_chunks', 'callback',
     'configure', 'configure_tasks', 'get_hub', 'get_hub_if_exists', 'install_chunk_cache',
     'pause', 'run_switch', 'set_events_marker', 'set_hub',
-    'set_spawn_callback', 'set_tracking', 'sleep',
+    'set_context_source', 'set_spawn_callback', 'set_tracking', 'sleep',
     'throw_into', 'trim_chunks',
 ]
 
@@ -1220,6 +1220,7 @@ class _Tasks:
     started = cancelled = spawn_callback = None
     success = (None, None, None)
     tracking = True
+    context_source = None
 
 
 def configure_tasks(started, cancelled, success):
@@ -1227,6 +1228,12 @@ def configure_tasks(started, cancelled, success):
     success."""
     _Tasks.started, _Tasks.cancelled = started, cancelled
     _Tasks.success = success
+
+
+def set_context_source(source):
+    """Called for the context of each task that is made; None: they get empty
+    ones."""
+    _Tasks.context_source = source
 
 
 def set_tracking(wanted):
@@ -1329,6 +1336,8 @@ class Task(greenlet):
         self.spawning_greenlet = self.spawn_tree_locals = None
         self._spawning_stack = None
         self._links = []
+        if _Tasks.context_source is not None:
+            self.gr_context = _Tasks.context_source()
         if _Tasks.tracking:
             spawner = getcurrent()
             self.spawning_greenlet = weakref.ref(spawner)

@@ -43,10 +43,11 @@ static PyTypeObject *gather_type;
 static PyObject *greenlet_throw; /* greenlet's own descriptor */
 static PyObject *exit_type;      /* GreenletExit */
 static bool tracking = true;
+static PyObject *context_source; /* copies the spawner's context, or NULL */
 
 static PyObject *str_run, *str_loop, *str_tree, *str_limit, *str_back,
     *str_lasti, *str_start, *str_notify_links, *str_handle_own_error,
-    *str_throw_inactive, *str_run_callback;
+    *str_throw_inactive, *str_run_callback, *str_context;
 
 static inline task_fields *fields(PyObject *self)
 {
@@ -217,12 +218,21 @@ static int take_call(PyObject *self, PyObject *args, PyObject *kwargs)
     return tail ? check_function(self, task->function) : -1;
 }
 
+static int take_context(PyObject *self)
+{
+    PyObject *context = PyObject_CallObject(context_source, NULL);
+    int failed = context ? PyObject_SetAttr(self, str_context, context) : -1;
+    Py_XDECREF(context);
+    return failed;
+}
+
 static int task_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     PyObject *hub = accel_current_hub(1);
     if (!hub
         || PyGreenlet_SetParent((PyGreenlet *)self, (PyGreenlet *)hub) < 0
-        || take_call(self, args, kwargs) < 0)
+        || take_call(self, args, kwargs) < 0
+        || (context_source && take_context(self) < 0))
         return -1;
     return tracking ? track(self) : 0;
 }
@@ -982,13 +992,24 @@ static PyObject *set_tracking(PyObject *Py_UNUSED(module), PyObject *value)
     Py_RETURN_NONE;
 }
 
+static PyObject *set_or_clear(PyObject **slot, PyObject *callable)
+{
+    callable = callable == Py_None ? NULL : callable;
+    Py_XINCREF(callable);
+    accel_replace(slot, callable);
+    Py_RETURN_NONE;
+}
+
 static PyObject *set_spawn_callback(PyObject *Py_UNUSED(module),
                                     PyObject *callback)
 {
-    callback = callback == Py_None ? NULL : callback;
-    Py_XINCREF(callback);
-    accel_replace(&spawn_callback, callback);
-    Py_RETURN_NONE;
+    return set_or_clear(&spawn_callback, callback);
+}
+
+static PyObject *set_context_source(PyObject *Py_UNUSED(module),
+                                    PyObject *source)
+{
+    return set_or_clear(&context_source, source);
 }
 
 static PyMethodDef functions[] = {
@@ -1002,6 +1023,9 @@ static PyMethodDef functions[] = {
     {"set_tracking", set_tracking, METH_O,
      "set_tracking($module, wanted, /)\n--\n\nWhether tasks remember who "
      "spawned them."},
+    {"set_context_source", set_context_source, METH_O,
+     "set_context_source($module, source, /)\n--\n\nCalled for the context "
+     "of each task that is made; None: they get\nempty ones."},
     {"set_spawn_callback", set_spawn_callback, METH_O,
      "set_spawn_callback($module, callback, /)\n--\n\nCalled with each task "
      "that starts; None for nothing."},
@@ -1024,6 +1048,7 @@ static int make_names(void)
         {&str_handle_own_error, "_handle_own_error"},
         {&str_throw_inactive, "_throw_inactive"},
         {&str_run_callback, "run_callback"},
+        {&str_context, "gr_context"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!(*names[i].slot = PyUnicode_InternFromString(names[i].text)))
