@@ -1,0 +1,520 @@
+"""Packages of the index that use this one, doing what they do.
+
+They are in an environment of their own: ``tools/test downstream``.
+"""
+import contextlib
+import importlib.metadata
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+AT_ONCE = 20
+
+APPLICATION = """
+import gevent
+
+def application(environ, start_response):
+    gevent.sleep(0.05)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"it works: " + environ["PATH_INFO"].encode()]
+"""
+
+# A server for the clients below, in their own process.
+PATCHED = """
+from gevent import monkey; monkey.patch_all()
+import gevent
+from gevent.pywsgi import WSGIServer
+
+def application(environ, start_response):
+    gevent.sleep(0.05)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"it works"]
+
+server = WSGIServer(("127.0.0.1", 0), application, log=None)
+server.start()
+url = "http://127.0.0.1:%d/" % server.server_port
+"""
+
+
+def needs(*names):
+    """Mark a test that needs packages."""
+    missing = [name for name in names if not installed(name)]
+    return pytest.mark.skipif(
+        bool(missing), reason=f"not installed: {', '.join(missing)}"
+        " (tools/test downstream installs them)")
+
+
+def installed(name):
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running(*command, folder):
+    """Run a command meanwhile; what it prints goes to a file there."""
+    with open(folder / "output", "wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=folder, stdout=output,
+            stderr=subprocess.STDOUT)
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+def until(condition, process, folder, seconds=45):
+    """Wait for a condition while a process runs."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, (folder / "output").read_text()
+        assert time.monotonic() < end, (folder / "output").read_text()
+        time.sleep(0.05)
+
+
+def answers(port):
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+@needs("gunicorn")
+@pytest.mark.parametrize("worker", ["gevent", "gevent_pywsgi"])
+def test_gunicorn(worker, tmp_path):
+    (tmp_path / "app.py").write_text(APPLICATION)
+    port = free_port()
+    with running("-m", "gunicorn", "-k", worker, "-b", f"127.0.0.1:{port}",
+                 "app:application", folder=tmp_path) as process:
+        until(lambda: answers(port), process, tmp_path)
+
+        def get(number):
+            url = f"http://127.0.0.1:{port}/{number}"
+            return urllib.request.urlopen(url, timeout=30).read()
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            bodies = list(pool.map(get, range(AT_ONCE)))
+        assert bodies == [b"it works: /%d" % n for n in range(AT_ONCE)]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=40) == 0, (
+            tmp_path / "output").read_text()
+
+
+TASKS = """
+import os, gevent
+from celery import Celery
+for name in ("queue", "processed", "results"):
+    os.makedirs(name, exist_ok=True)
+app = Celery("tasks", broker="filesystem://", backend="file://results")
+app.conf.broker_transport_options = {
+    "data_folder_in": "queue", "data_folder_out": "queue",
+    "processed_folder": "processed", "control_folder": "queue"}
+
+@app.task
+def double(number):
+    gevent.sleep(0.05)
+    return 2 * number
+"""
+
+CELERY_CLIENT = """
+from tasks import double
+results = [double.delay(n) for n in range(20)]
+print([result.get(timeout=40, interval=0.1) for result in results])
+"""
+
+
+@needs("celery")
+@pytest.mark.time_limit(120)
+def test_celery(tmp_path):
+    (tmp_path / "tasks.py").write_text(TASKS)
+    with running("-m", "celery", "-A", "tasks", "worker", "-P", "gevent",
+                 "-c", "10", "--without-gossip", "--without-mingle",
+                 folder=tmp_path) as process:
+        output = subprocess.run(
+            [sys.executable, "-c", CELERY_CLIENT], cwd=tmp_path, timeout=90,
+            stdout=subprocess.PIPE).stdout
+        assert output.decode().strip() == str([2 * n for n in range(20)]), (
+            tmp_path / "output").read_text()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
+LOCUST = """
+from locust import HttpUser, constant, task
+
+class User(HttpUser):
+    wait_time = constant(0)
+
+    @task
+    def get(self):
+        self.client.get("/")
+"""
+
+
+@needs("locust")
+@pytest.mark.time_limit(120)
+def test_locust(tmp_path):
+    (tmp_path / "app.py").write_text(APPLICATION)
+    (tmp_path / "users.py").write_text(LOCUST)
+    port = free_port()
+    with running("-m", "gevent.pywsgi", "app:application", "-b",
+                 f"127.0.0.1:{port}", folder=tmp_path) as process:
+        until(lambda: answers(port), process, tmp_path)
+        done = subprocess.run(
+            [sys.executable, "-m", "locust", "-f", "users.py", "--headless",
+             "-u", "10", "-r", "10", "-t", "2s", "--only-summary", "--host",
+             f"http://127.0.0.1:{port}"],
+            cwd=tmp_path, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0(0.00%)" in done.stderr + done.stdout
+
+
+@needs("requests", "grequests")
+def test_requests(run_program):
+    done = run_program(PATCHED + """
+import grequests, requests
+jobs = [gevent.spawn(requests.get, url) for _ in range(20)]
+gevent.joinall(jobs, raise_error=True)
+print({job.value.text for job in jobs})
+print({r.text for r in grequests.map([grequests.get(url)] * 20, size=5)})
+""")
+    assert done.stdout == "{'it works'}\n" * 2
+
+
+@needs("urllib3")
+def test_urllib3(run_program):
+    done = run_program(PATCHED + """
+import urllib3
+with urllib3.PoolManager(maxsize=20, block=True) as pool:
+    jobs = [gevent.spawn(pool.request, "GET", url) for _ in range(20)]
+    gevent.joinall(jobs, raise_error=True)
+    print({job.value.data for job in jobs})
+""")
+    assert done.stdout == "{b'it works'}\n"
+
+
+@needs("geventhttpclient")
+def test_geventhttpclient(run_program):
+    done = run_program(PATCHED + """
+from geventhttpclient import HTTPClient
+client = HTTPClient.from_url(url, concurrency=20)
+def get():
+    response = client.get("/")
+    return response.status_code, bytes(response.read())
+jobs = [gevent.spawn(get) for _ in range(20)]
+gevent.joinall(jobs, raise_error=True)
+print({job.value for job in jobs})
+""")
+    assert done.stdout == "{(200, b'it works')}\n"
+
+
+@needs("redis")
+def test_redis(run_program):
+    """The client, with a server that knows two commands."""
+    done = run_program("""
+from gevent import monkey; monkey.patch_all()
+import gevent, redis
+from gevent.server import StreamServer
+
+def serve(connection, address):
+    with connection.makefile("rwb") as file:
+        while line := file.readline():
+            words = []
+            for _ in range(int(line[1:])):
+                size = int(file.readline()[1:])
+                words.append(file.read(size + 2)[:-2])
+            if words[0] == b"ECHO":
+                gevent.sleep(0.05)
+                file.write(b"$%d\\r\\n%s\\r\\n" % (len(words[1]), words[1]))
+            else:
+                file.write(b"+OK\\r\\n")
+            file.flush()
+
+server = StreamServer(("127.0.0.1", 0), serve)
+server.start()
+client = redis.Redis("127.0.0.1", server.server_port, protocol=2)
+jobs = [gevent.spawn(client.echo, "%d" % n) for n in range(20)]
+gevent.joinall(jobs, raise_error=True)
+print([job.value for job in jobs] == [b"%d" % n for n in range(20)])
+""")
+    assert done.stdout == "True\n"
+
+
+@needs("psycogreen", "psycopg2-binary")
+def test_psycogreen(run_program):
+    """The driver waits by callback; its server hangs up after a while."""
+    done = run_program("""
+from gevent import monkey; monkey.patch_all()
+import gevent, psycopg2
+from gevent.server import StreamServer
+from psycogreen.gevent import patch_psycopg
+patch_psycopg()
+
+def serve(connection, address):
+    connection.recv(100)
+    gevent.sleep(0.2)
+
+server = StreamServer(("127.0.0.1", 0), serve)
+server.start()
+ticks = []
+def tick():
+    while True:
+        ticks.append(1)
+        gevent.sleep(0.01)
+ticking = gevent.spawn(tick)
+try:
+    psycopg2.connect(host="127.0.0.1", port=server.server_port, user="x",
+                     sslmode="disable", gssencmode="disable")
+except psycopg2.OperationalError:
+    print(len(ticks) > 2)
+ticking.kill()
+""")
+    assert done.stdout == "True\n"
+
+
+@needs("flask-socketio", "gevent-websocket", "websocket-client", "requests")
+def test_flask_socketio(run_program):
+    done = run_program("""
+from gevent import monkey; monkey.patch_all()
+import gevent, socket, socketio
+from flask import Flask
+from flask_socketio import SocketIO
+
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    port = listener.getsockname()[1]
+app = Flask("app")
+served = SocketIO(app, async_mode="gevent")
+served.on_event("double", lambda number: 2 * number)
+gevent.spawn(served.run, app, host="127.0.0.1", port=port)
+
+for transport in ("polling", "websocket"):
+    client = socketio.Client()
+    client.connect("http://127.0.0.1:%d" % port, transports=[transport],
+                   wait_timeout=30, retry=True)
+    print(client.transport(), client.call("double", 21, timeout=30))
+    client.disconnect()
+""")
+    assert done.stdout == "polling 42\nwebsocket 42\n"
+
+
+@needs("gevent-websocket", "websocket-client")
+def test_gevent_websocket(run_program):
+    done = run_program("""
+from gevent import monkey; monkey.patch_all()
+import gevent, websocket
+from gevent.pywsgi import WSGIServer
+from geventwebsocket.handler import WebSocketHandler
+
+def application(environ, start_response):
+    ws = environ["wsgi.websocket"]
+    while (message := ws.receive()) is not None:
+        ws.send("re: " + message)
+    return []
+
+server = WSGIServer(("127.0.0.1", 0), application, log=None,
+                    handler_class=WebSocketHandler)
+server.start()
+
+def talk(number):
+    ws = websocket.create_connection(
+        "ws://127.0.0.1:%d/" % server.server_port, timeout=30)
+    ws.send("%d" % number)
+    answer = ws.recv()
+    ws.close()
+    return answer
+
+jobs = [gevent.spawn(talk, n) for n in range(20)]
+gevent.joinall(jobs, raise_error=True)
+print([job.value for job in jobs] == ["re: %d" % n for n in range(20)])
+""")
+    assert done.stdout == "True\n"
+
+
+@needs("pika")
+def test_pika(run_program):
+    run_program("""
+        import gevent, socket
+        from pika.adapters.gevent_connection import (
+            GeventConnection, _GeventSelectorIOLoop)
+        loop = _GeventSelectorIOLoop()
+        here, there = socket.socketpair()
+        seen = []
+
+        def readable(fd, events):
+            seen.append(here.recv(1))
+            loop.remove_handler(fd)
+            loop.stop()
+
+        loop.add_handler(here.fileno(), readable, loop.READ)
+        loop.call_later(0.01, lambda: there.sendall(b"x"))
+        loop.start()
+        assert seen == [b"x"]
+        loop.close()
+        assert GeventConnection
+    """)
+
+
+@needs("huey")
+def test_huey(run_program):
+    done = run_program("""
+        from gevent import monkey; monkey.patch_all()
+        import gevent
+        from huey import MemoryHuey
+        huey = MemoryHuey()
+
+        @huey.task()
+        def double(number):
+            gevent.sleep(0.01)
+            return 2 * number
+
+        consumer = huey.create_consumer(workers=4, worker_type="greenlet")
+        consumer.start()
+        results = [double(n) for n in range(20)]
+        print([r(blocking=True, timeout=30) for r in results]
+              == [2 * n for n in range(20)])
+        consumer.stop(graceful=True)
+    """)
+    assert done.stdout == "True\n"
+
+
+@needs("dramatiq")
+def test_dramatiq(run_program):
+    done = run_program("""
+        from gevent import monkey; monkey.patch_all()
+        import dramatiq, gevent
+        from dramatiq.brokers.stub import StubBroker
+        broker = StubBroker()
+        dramatiq.set_broker(broker)
+        seen = []
+
+        @dramatiq.actor
+        def append(number):
+            gevent.sleep(0.01)
+            seen.append(number)
+
+        worker = dramatiq.Worker(broker, worker_threads=4)
+        worker.start()
+        for number in range(20):
+            append.send(number)
+        broker.join(append.queue_name, timeout=40000)
+        worker.join()
+        worker.stop()
+        print(sorted(seen) == list(range(20)))
+    """)
+    assert done.stdout == "True\n"
+
+
+@needs("sqlalchemy")
+def test_sqlalchemy(run_program):
+    done = run_program("""
+        from gevent import monkey; monkey.patch_all()
+        import gevent, sqlalchemy
+        from sqlalchemy.pool import QueuePool
+        engine = sqlalchemy.create_engine(
+            "sqlite://", poolclass=QueuePool, pool_size=2, max_overflow=0,
+            connect_args={"check_same_thread": False})
+
+        def select(number):
+            with engine.connect() as connection:
+                gevent.sleep(0.01)
+                return connection.scalar(sqlalchemy.text("select %d" % number))
+
+        jobs = [gevent.spawn(select, n) for n in range(20)]
+        gevent.joinall(jobs, raise_error=True)
+        print([job.value for job in jobs] == list(range(20)))
+    """)
+    assert done.stdout == "True\n"
+
+
+@needs("gipc")
+def test_gipc(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text("""
+import gevent, gipc
+
+def child(reader, writer):
+    for _ in range(3):
+        writer.put(2 * reader.get())
+
+if __name__ == "__main__":
+    with gipc.pipe() as (here_in, there_out), gipc.pipe() as (
+            there_in, here_out):
+        process = gipc.start_process(
+            child, args=(there_in, there_out), daemon=True)
+        for number in range(3):
+            here_out.put(number)
+        print([here_in.get() for _ in range(3)])
+        process.join()
+        print(process.exitcode)
+""")
+    printed = subprocess.run([sys.executable, str(program)], timeout=50,
+                             capture_output=True, text=True)
+    assert printed.stdout == "[0, 2, 4]\n0\n", printed.stderr
+
+
+@needs("zerorpc")
+def test_zerorpc(run_program):
+    done = run_program("""
+        import gevent, zerorpc
+
+        class Doubles:
+            def double(self, number):
+                gevent.sleep(0.01)
+                return 2 * number
+
+        server = zerorpc.Server(Doubles())
+        server.bind("tcp://127.0.0.1:0")
+        endpoint = server._events._socket.getsockopt(
+            zerorpc.events.zmq.LAST_ENDPOINT).rstrip(b"\\0").decode()
+        running = gevent.spawn(server.run)
+        client = zerorpc.Client(endpoint, timeout=40)
+        jobs = [gevent.spawn(client.double, n) for n in range(20)]
+        gevent.joinall(jobs, raise_error=True)
+        print([job.value for job in jobs] == [2 * n for n in range(20)])
+        client.close()
+        server.stop()
+        running.kill()
+        server.close()
+    """)
+    assert done.stdout == "True\n"
+
+
+@needs("sentry-sdk")
+def test_sentry(run_program):
+    run_program("""
+        from gevent import monkey; monkey.patch_all()
+        import gevent, sentry_sdk
+        from sentry_sdk.utils import get_current_thread_meta, is_gevent
+        assert is_gevent()
+        events = []
+        sentry_sdk.init("http://key@127.0.0.1:1/1",
+                        before_send=lambda event, hint: events.append(event))
+
+        def fail():
+            with sentry_sdk.new_scope():
+                try:
+                    1 / 0
+                except ZeroDivisionError:
+                    sentry_sdk.capture_exception()
+                return get_current_thread_meta()
+
+        ident, name = gevent.spawn(fail).get()
+        assert events[0]["exception"]["values"][0]["type"] == (
+            "ZeroDivisionError")
+    """)
