@@ -55,6 +55,7 @@ CALM_ROWS = (
     row("UDP sendto", "udp_sendto", 1),
     row("Popen + wait", "popen_wait", 4),
     row("sleep(0) under a tracer", "sleep0_traced", 1),
+    row("sleep(0), monitored", "sleep0_monitored", 1),
     row("Semaphore, free", "semaphore_free", 1.2),
     row("Queue put + get", "queue_put_get", 1.2),
     row("local get + set", "local_get_set", 1.2),

@@ -272,6 +272,17 @@ def sleep0_traced(n):
     tracer.kill()
 
 
+@row(unit=10)
+def sleep0_monitored(n):
+    import warnings
+
+    import gevent
+    warnings.simplefilter("ignore")  # the memory is not of interest here
+    gevent.config.monitor_thread = True
+    gevent.get_hub().start_periodic_monitoring_thread()
+    sleep0_ten(n)
+
+
 # -- the kernel's part --------------------------------------------------------------------
 
 @row()

@@ -2,9 +2,11 @@
 import time
 
 import gevent
+import greenlet
 import pytest
 from gevent import _monitor, events
 from gevent._monitor import PeriodicMonitoringThread
+from gevent._tracer import GreenletTracer
 from zope.interface.verify import verifyObject
 
 
@@ -194,3 +196,51 @@ def test_after_fork(run_program):
             os._exit(0)
         assert gevent.os.waitpid(pid, 0) == (pid, 0)
     """, GEVENT_MONITOR_THREAD_ENABLE="1")
+
+
+def test_nothing_is_traced(monitor):
+    assert greenlet.gettrace() is None
+
+
+def test_a_callback_of_the_hub_that_blocks_is_reported(seen, setting):
+    setting("max_blocking_time", 0.01)
+    setting("print_blocking_reports", False)
+    hub = gevent.get_hub()
+    monitor = PeriodicMonitoringThread(hub)
+    try:
+        hub.loop.run_callback(busy_until, lambda: seen)
+        gevent.sleep(0)
+    finally:
+        monitor.kill()
+    assert seen[0].greenlet is hub
+
+
+def test_callbacks_and_switches_are_progress(monitor):
+    hub = gevent.get_hub()
+    watch = monitor._greenlet_tracer
+    calls = []
+
+    def again():
+        calls.append(watch.did_block_hub(hub))
+        if len(calls) < 5:
+            hub.loop.run_callback(again)
+
+    hub.loop.run_callback(again)
+    for _ in range(5):
+        gevent.sleep(0)
+        assert not watch.did_block_hub(hub)
+    assert calls == [False] * 5
+    assert watch.did_block_hub(hub) == (True, gevent.getcurrent())
+
+
+def test_a_loop_without_such_an_account_is_traced():
+    class Hub:
+        loop = object()
+
+    hub = Hub()
+    thread = PeriodicMonitoringThread(hub)
+    try:
+        assert isinstance(thread._greenlet_tracer, GreenletTracer)
+    finally:
+        thread.kill()
+    assert greenlet.gettrace() is None

@@ -417,8 +417,8 @@ class MonitorThread(BoolSettingMixin, Setting):
 class MaxBlockingTime(FloatSettingMixin, Setting):
     """
     Seconds for which one greenlet may run before the thread of
-    `monitor_thread` reports it. Measured by `greenlet.settrace`: a trace function
-    installed later has to call the one it replaces.
+    `monitor_thread` reports it. Measured by whether the loop gets on;
+    greenlets that switch to one another without the hub count as one.
     """
     name = 'max_blocking_time'
     environment_key = 'GEVENT_MAX_BLOCKING_TIME'

@@ -10,7 +10,7 @@ from zope.event import notify
 from zope.interface import implementer
 
 from gevent._config import config as GEVENT_CONFIG
-from gevent._tracer import GreenletTracer
+from gevent._tracer import GreenletTracer, SwitchWatch
 from gevent.events import EventLoopBlocked
 from gevent.events import IPeriodicMonitorThread
 from gevent.events import MemoryUsageThresholdExceeded
@@ -80,8 +80,9 @@ class PeriodicMonitoringThread:
         # The memory in use when it was last reported as too much.
         self._memory_exceeded = 0
         self._process = None
-        # Must be made in the thread of the hub.
-        self._greenlet_tracer = GreenletTracer()
+        # A tracer has to be made in the thread of the hub.
+        self._greenlet_tracer = (SwitchWatch(hub) if SwitchWatch.works_for(hub)
+                                 else GreenletTracer())
         # Whoever starts the thread may be the one that never gives up.
         self._greenlet_tracer.monitor_current_greenlet_blocking()
         self._monitoring_functions = [

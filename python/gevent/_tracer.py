@@ -4,10 +4,13 @@ Watching greenlets switch, to find the one that does not give way.
 A tracer is a trace function of `greenlet.settrace`, installed by its
 construction. It passes every event on to the function that it replaced.
 """
+import gc
 import sys
 import traceback
 from time import perf_counter
+from weakref import ref
 
+from greenlet import greenlet as RawGreenlet
 from greenlet import getcurrent
 from greenlet import gettrace
 from greenlet import settrace
@@ -16,10 +19,42 @@ __all__ = [
     'GreenletTracer',
     'HubSwitchTracer',
     'MaxSwitchTracer',
+    'SwitchWatch',
 ]
 
 
-class GreenletTracer:
+class _BlockingReport:
+
+    def did_block_hub_report(self, hub, active_greenlet, format_kwargs,
+                             reporter=None):
+        """What to say when *active_greenlet* has kept *hub* waiting.
+
+        :param dict format_kwargs: arguments for `gevent.util.format_run_info`.
+        :param reporter: who says so; by default this tracer.
+        :return: list of str.
+        """
+        from gevent._util import gmctime
+        from gevent.util import format_run_info
+        thread_ident = hub.thread_ident
+        frame = sys._current_frames().get(thread_ident)
+        report = [
+            '=' * 80,
+            '\n%s : Greenlet %s appears to be blocked' % (
+                gmctime(), active_greenlet),
+            '    Reported by %s' % (reporter or self,),
+            'Blocked Stack (for thread id %s):' % (hex(thread_ident),),
+            # There is no frame where compiled code runs by itself.
+            ''.join(traceback.format_stack(frame)) if frame is not None
+            else '  (no Python frame)\n',
+            'Info:',
+        ]
+        format_kwargs = dict(format_kwargs)
+        format_kwargs.setdefault('current_thread_ident', thread_ident)
+        report.extend(format_run_info(**format_kwargs))
+        return report
+
+
+class GreenletTracer(_BlockingReport):
     """Counts the switches of the thread in which it was made."""
 
     def __init__(self):
@@ -82,34 +117,6 @@ class GreenletTracer:
         """Take the current greenlet for the one that runs."""
         self.active_greenlet = getcurrent()
 
-    def did_block_hub_report(self, hub, active_greenlet, format_kwargs,
-                             reporter=None):
-        """What to say when *active_greenlet* has kept *hub* waiting.
-
-        :param dict format_kwargs: arguments for `gevent.util.format_run_info`.
-        :param reporter: who says so; by default this tracer.
-        :return: list of str.
-        """
-        from gevent._util import gmctime
-        from gevent.util import format_run_info
-        thread_ident = hub.thread_ident
-        frame = sys._current_frames().get(thread_ident)
-        report = [
-            '=' * 80,
-            '\n%s : Greenlet %s appears to be blocked' % (
-                gmctime(), active_greenlet),
-            '    Reported by %s' % (reporter or self,),
-            'Blocked Stack (for thread id %s):' % (hex(thread_ident),),
-            # There is no frame where compiled code runs by itself.
-            ''.join(traceback.format_stack(frame)) if frame is not None
-            else '  (no Python frame)\n',
-            'Info:',
-        ]
-        format_kwargs = dict(format_kwargs)
-        format_kwargs.setdefault('current_thread_ident', thread_ident)
-        report.extend(format_run_info(**format_kwargs))
-        return report
-
 
 class _HubTracer(GreenletTracer):
 
@@ -168,3 +175,79 @@ class MaxSwitchTracer(_HubTracer):
         if self.max_blocking > self.max_blocking_time:
             return True, self.active_greenlet
         return False
+
+
+class SwitchWatch(_BlockingReport):
+    """Finds out, by the account that the hub's loop keeps anyway, whether one
+    greenlet ran all the time, or one callback of the hub. Traces nothing; may be asked in any thread.
+
+    Greenlets that switch to one another and
+    not to the hub count as one.
+    """
+
+    def __init__(self, hub):
+        self._hub_ref = ref(hub)
+        self._last_count = -1
+        # A greenlet to take for the one that runs, or None for not reporting
+        # any, until the count is another.
+        self._taken = None
+        self._taken_count = -1
+
+    @staticmethod
+    def works_for(hub):
+        """Does the loop of *hub* keep such an account? (bool)"""
+        return hasattr(hub.loop, 'progress')
+
+    @property
+    def active_greenlet(self):
+        """The greenlet that runs, the hub when that runs a callback, or None
+        when it waits or nothing is to be reported."""
+        hub = self._hub_ref()
+        loop = hub.loop if hub is not None else None
+        if loop is None or loop.asleep:
+            return None
+        if loop.progress == self._taken_count:
+            return self._taken
+        running_id = loop.running_id
+        return _greenlet_at(running_id) if running_id else hub
+
+    def did_block_hub(self, hub):
+        """Did one greenlet run all the time since the last call?
+
+        :return: False, or the tuple of True and that greenlet.
+        """
+        loop = hub.loop
+        if loop is None:
+            return False
+        count, self._last_count = self._last_count, loop.progress
+        if count != self._last_count:
+            return False
+        active = self.active_greenlet
+        return (True, active) if active is not None else False
+
+    def ignore_current_greenlet_blocking(self):
+        """Do not report the current greenlet, until the next switch."""
+        self._take(None)
+
+    def monitor_current_greenlet_blocking(self):
+        """Take the current greenlet for the one that runs."""
+        self._take(getcurrent())
+
+    def _take(self, greenlet):
+        hub = self._hub_ref()
+        if hub is not None and hub.loop is not None:
+            # The hub itself may wait as long as it likes.
+            self._taken = None if greenlet is hub else greenlet
+            self._taken_count = self._last_count = hub.loop.progress
+
+    def kill(self):
+        """Nothing was installed."""
+        self._taken = None
+
+
+def _greenlet_at(ident):
+    # The loop knows an id, of something that may have gone.
+    for each in gc.get_objects():
+        if id(each) == ident and isinstance(each, RawGreenlet):
+            return each
+    return None

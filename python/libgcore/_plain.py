@@ -161,16 +161,18 @@ class HubBase(greenlet):
         switch_out = getattr(current, 'switch_out', None)
         if switch_out is not None:
             switch_out()
-        wait = None
-        if get_hub_if_exists() is self and isinstance(self.loop, Loop):
-            wait = self.loop._take_direct()
-        if wait is None:
+        loop = self.loop if get_hub_if_exists() is self else None
+        if not isinstance(loop, Loop):
             return _plain_switch(self)
-        target = wait.greenlet
-        wait._state = _RESUMED
-        if target is current:
-            return None
-        return _plain_switch(target)
+        wait = loop._take_direct()
+        target = self
+        if wait is not None:
+            target = wait.greenlet
+            wait._state = _RESUMED
+        try:
+            return None if target is current else _plain_switch(target)
+        finally:
+            loop._note_switch(id(current))
 
 
 class callback:
@@ -492,6 +494,7 @@ class Loop:
         self._parked_waits = {}
         self._around = {_KIND_PREPARE: [], _KIND_CHECK: []}
         self._parked = self._must_poll = self._polling = False
+        self._switches = self.running_id = 0
         self._counter = self._drain_start = self._broken = 0
         self._taken = 0  # from the queue
         self._fork_generation = _forks
@@ -577,8 +580,13 @@ class Loop:
                 return item
         return None
 
+    def _note_switch(self, running_id):
+        self.running_id = running_id
+        self._switches += 1
+
     def _run_greenlet(self, target, args, context):
         self._parked = True
+        self._note_switch(id(target))
         try:
             _plain_switch(target, *args)
         except:  # pylint:disable=bare-except
@@ -586,6 +594,7 @@ class Loop:
             self._report(context)
         finally:
             self._parked = False
+            self._note_switch(0)
 
     def _report(self, context):
         kind, value, tb = sys.exc_info()
@@ -795,6 +804,17 @@ class Loop:
         """The BACKEND bit in use."""
         self._check()
         return lib.gcore_hub_backend(self._engine)
+
+    @property
+    def progress(self):
+        """A number that grows as long as nothing that runs keeps the rest
+        from running: switches, items run, turns."""
+        return self._switches + self._taken + self.iteration
+
+    @property
+    def asleep(self):
+        """Whether it is blocked in a poll."""
+        return self._polling
 
     @property
     def pendingcnt(self):

@@ -554,8 +554,9 @@ class Semaphore(Linkable):
             if self._counter <= 0:
                 return False
             self._counter -= 1
-            if not self._counter and _plain.get_hub_if_exists() is not None:
-                self._holder = id(getcurrent())
+            hub = _plain.get_hub_if_exists()
+            if not self._counter and hub is not None:
+                self._holder = getattr(hub.loop, 'running_id', 0)
             return True
 
     def wait(self, timeout=None):

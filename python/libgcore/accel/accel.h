@@ -49,6 +49,7 @@ typedef struct {
     PyObject *prepares, *checks; /* started watchers, in start order */
     int64_t drain_start; /* when the queue began to drain, ns */
     int64_t wall_offset; /* wall clock minus engine clock, ns */
+    uint64_t switches;   /* of greenlets, by giving up and by the loop */
     uint64_t taken;      /* items taken from `queue` so far */
     unsigned long iteration;
     unsigned fork_generation;

@@ -310,8 +310,10 @@ static PyObject *switch_from(PyObject *self, PyObject *current)
         }
         Py_DECREF(target);
     }
-    if (thread_loop)
+    if (thread_loop) {
         thread_loop->running = current;
+        thread_loop->switches++;
+    }
     return result;
 }
 
@@ -337,9 +339,11 @@ void accel_run_greenlet(LoopObject *loop, PyObject *greenlet, PyObject *args,
 {
     loop->parked = true;
     loop->running = greenlet;
+    loop->switches++;
     PyObject *result =
         PyGreenlet_Switch((PyGreenlet *)greenlet, args ? args : no_args, NULL);
     loop->running = NULL;
+    loop->switches++;
     loop->parked = false;
     if (result)
         Py_DECREF(result);

@@ -820,6 +820,23 @@ static PyObject *loop_get_active(PyObject *self, void *Py_UNUSED(closure))
     return PyLong_FromLong(((LoopObject *)self)->active);
 }
 
+static PyObject *loop_get_progress(PyObject *self, void *Py_UNUSED(closure))
+{
+    LoopObject *loop = (LoopObject *)self;
+    return PyLong_FromUnsignedLongLong(loop->switches + loop->taken
+                                       + loop->iteration);
+}
+
+static PyObject *loop_get_running(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromVoidPtr((void *)((LoopObject *)self)->running);
+}
+
+static PyObject *loop_get_asleep(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((LoopObject *)self)->polling);
+}
+
 static PyObject *loop_get_open(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(((LoopObject *)self)->engine != NULL);
@@ -837,6 +854,14 @@ static PyGetSetDef loop_getset[] = {
     {"backend_int", loop_get_backend, NULL, "The BACKEND bit in use.", NULL},
     {"pendingcnt", loop_get_pending, NULL, "Items in the run queue.", NULL},
     {"activecnt", loop_get_active, NULL, "Started watchers.", NULL},
+    {"progress", loop_get_progress, NULL,
+     "A number that grows as long as nothing that runs keeps the rest from "
+     "running:\nswitches, items run, turns.", NULL},
+    {"running_id", loop_get_running, NULL,
+     "The id() of the greenlet that was last switched to so; 0: the loop "
+     "itself runs.\nIt may have gone.", NULL},
+    {"asleep", loop_get_asleep, NULL, "Whether it is blocked in a poll.",
+     NULL},
     {"is_open", loop_get_open, NULL, "False once destroyed.", NULL},
     {"engine", loop_get_engine, NULL,
      "The address of the gcore_hub, for C code that shares it.", NULL},
