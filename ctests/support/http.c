@@ -83,6 +83,21 @@ void echo_open(echo_server *it, const gcore_http_options *options)
     assert_ok(gcore_http_server_start(it->server, echo_handle, it));
 }
 
+void taking_open(echo_server *it, const gcore_http_options *options)
+{
+    *it = (echo_server){.hub = hub_new()};
+    assert_ok(gcore_http_server_new(it->hub, options, &it->server));
+}
+
+gcore_http_request *take(echo_server *it, peer *from)
+{
+    gcore_http_request *request = NULL;
+
+    settle(it, from);
+    assert_int_equal(gcore_http_server_take(it->server, &request, 1), 1);
+    return request;
+}
+
 void echo_close(echo_server *it)
 {
     gcore_http_server_unref(it->server);
@@ -108,6 +123,34 @@ void peer_send(peer *it, const void *bytes, size_t size)
 {
     /* A server that has closed is for the answer to show. */
     (void)!send(it->fd, bytes, size, MSG_NOSIGNAL);
+}
+
+void peer_say(peer *it, const char *text)
+{
+    peer_send(it, text, strlen(text));
+}
+
+/* Without the lines that change with the time. */
+static void drop_dates(char *text)
+{
+    char *date, *end;
+
+    while ((date = strstr(text, "Date: ")) != NULL) {
+        end = strstr(date, "\r\n");
+        assert_non_null(end);
+        memmove(date, end + 2, strlen(end + 2) + 1);
+    }
+}
+
+void expect(echo_server *server, peer *it, const char *text)
+{
+    settle(server, it);
+    drop_dates(it->got);
+    if (it->closed)
+        strcat(it->got, "closed");
+    assert_string_equal(it->got, text);
+    it->size = 0;
+    it->got[0] = 0;
 }
 
 void peer_close(peer *it)

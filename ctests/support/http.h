@@ -36,11 +36,23 @@ void peer_open(peer *it, echo_server *server);
 void peer_send(peer *it, const void *bytes, size_t size);
 void peer_close(peer *it);
 
+void peer_say(peer *it, const char *text);
+
+/* Settles and asserts that exactly this came, the Date lines aside, since the
+ * last time; "closed" at its end if the server has closed. */
+void expect(echo_server *server, peer *it, const char *text);
+
 /* Turns the hub until nothing happens any more, receiving. */
 void settle(echo_server *server, peer *it);
 
 /* The answers that came: "200 BODY|400 BODY|", with "closed" at the end of
  * them if the server has closed. The texts of refusals are left out. */
 const char *answers(const peer *it);
+
+/* A server whose requests the test takes itself, one after the other. */
+void taking_open(echo_server *it, const gcore_http_options *options);
+
+/* The next one, which is there; settles first. */
+gcore_http_request *take(echo_server *it, peer *from);
 
 #endif
