@@ -33,6 +33,8 @@ typedef struct peer {
 } peer;
 
 void peer_open(peer *it, echo_server *server);
+/* The same where there may be no memory: its fd is -1 then. */
+void peer_open_if(peer *it, echo_server *server);
 void peer_send(peer *it, const void *bytes, size_t size);
 void peer_close(peer *it);
 

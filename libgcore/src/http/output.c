@@ -3,7 +3,6 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <string.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -143,7 +142,8 @@ int gcore__http_send(gcore__http_conn *conn, struct iovec *pieces, int count)
         .iov_base = waiting ? gcore__buffer_first(&conn->out) : NULL,
         .iov_len = waiting,
     };
-    memcpy(all + 1, pieces, (size_t)count * sizeof *pieces);
+    for (int i = 0; i < count; i++)
+        all[i + 1] = pieces[i];
     sent = push(conn, waiting ? all : all + 1, waiting ? count + 1 : count);
     if (sent < 0)
         return lose(conn, (int)sent);
