@@ -21,12 +21,12 @@ typedef struct {
 /* 1: a getter has it, 0: nobody waits, -1: exception. */
 static int give(ChannelObject *self, PyObject *item)
 {
-    PyObject *getter;
-    while ((getter = accel_links_first(&self->getters)) != NULL) {
-        int result = accel_wait_wake((WaitObject *)getter, item);
+    PyObject *first;
+    while ((first = accel_links_first(&self->getters)) != NULL) {
+        int result = accel_wait_wake((WaitObject *)first, item);
         if (result < 0)
             return -1;
-        accel_links_remove(&self->getters, getter);
+        accel_links_remove(&self->getters, first);
         if (result)
             return 1;
     }
