@@ -37,7 +37,7 @@ END, EXIT = "(end of the tests)", "(exit)"
 # Seconds that a process may go on without a test that begins or ends: one that
 # uses the processor, and one that only waits.
 BUSY_LIMIT = 120
-IDLE_LIMIT = 20
+IDLE_LIMIT = 12
 IDLE_TICKS = 20  # of a hundredth second
 
 

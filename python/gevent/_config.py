@@ -348,6 +348,16 @@ class WatchChildren(BoolSettingMixin, Setting):
     default = False
 
 
+class DropGreenletsOnFork(BoolSettingMixin, Setting):
+    """
+    Let only the forking greenlet go on in the child of a fork, as only the
+    forking thread does, instead of all of them (see `gevent.os.fork`).
+    """
+    name = 'drop_greenlets_on_fork'
+    environment_key = 'GEVENT_DROP_GREENLETS_ON_FORK'
+    default = False
+
+
 class TraceMalloc(IntSettingMixin, Setting):
     """
     How many frames to keep of where memory was allocated. The interpreter's own

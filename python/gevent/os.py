@@ -8,6 +8,10 @@ Processes: what `fork`, `forkpty` and `posix_spawn` start is watched by the
 calling thread's loop, so that `waitpid` waits without stopping other greenlets.
 A result nobody has asked for is kept for a minute. ``GEVENT_NOWAITPID=1`` turns
 the watching off.
+
+In the child of a fork all greenlets of the forking thread go on, unless
+``GEVENT_DROP_GREENLETS_ON_FORK=1``: then only the one that forked does, and the
+child ends with it.
 """
 import os
 import sys
@@ -135,16 +139,61 @@ if fcntl is not None:
 
 # Processes
 
+# Of the parent's, which do not go on in this process. To forget one would run it
+# to its end.
+_dropped_greenlets = []
+
+
+def _drop_other_greenlets():
+    """In the child of a fork: let none but the running greenlet go on."""
+    from gc import get_objects
+    from gevent.timeout import Timeout
+    hub = _get_hub()
+    if hub is None or hub.loop is None:
+        return
+    _dropped_greenlets.extend(hub.loop.abandon())
+    current = getcurrent()
+    for each in get_objects():
+        # Not isinstance: that one would call code of proxies.
+        if issubclass(type(each), Timeout) and each.pending:
+            if not each.timer.args or each.timer.args[0] is not current:
+                each.cancel()
+
+
+def _end_process_with(greenlet):
+    # What comes behind it is the main greenlet's, which was dropped.
+    def end(_greenlet):
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (AttributeError, OSError, ValueError):
+                pass
+        os._exit(0)
+
+    link = getattr(greenlet, 'rawlink', None)
+    if link is not None:
+        link(end)
+
+
+def _after_fork_in_child():
+    reinit()
+    if config.drop_greenlets_on_fork:
+        _drop_other_greenlets()
+        _end_process_with(getcurrent())
+
+
 def fork_gevent():
     """Fork, and make the hub work in the child.
 
-    The child's greenlets run there too; it is not watched by the parent.
+    The child's greenlets run there too, unless
+    ``gevent.config.drop_greenlets_on_fork`` is set; it is not watched by the
+    parent.
 
     :return: 0 in the child, its process id in the parent.
     """
     pid = _raw_fork()
     if not pid:
-        reinit()
+        _after_fork_in_child()
     return pid
 
 
@@ -160,7 +209,7 @@ if hasattr(os, 'forkpty'):
         """
         pid, master = _raw_forkpty()
         if not pid:
-            reinit()
+            _after_fork_in_child()
         return pid, master
 
     __implements__.append('forkpty')
@@ -402,6 +451,11 @@ else:
 
     # The parent's children are not the child's.
     os.register_at_fork(after_in_child=_watched_children.clear)
+
+def _gevent_did_monkey_patch(*_args):
+    from gevent import _multiprocessing
+    _multiprocessing.install()
+
 
 __imports__ = copy_globals(os, globals(), names_to_ignore=set(globals()),
                            dunder_names_to_keep=())

@@ -257,10 +257,13 @@ class Wait:
         return self._argument
 
     def discard(self):
-        """End a wait that was not parked."""
-        if self._state == _NEW:
+        """End the wait: nothing wakes it from now on."""
+        if self._state < _RESUMED:
             self._state = _ENDED
             self._forget_argument()
+            if self._timer is not None:
+                self._loop._stop_timer(self._timer)
+                self._timer = None
 
     def _forget_argument(self):
         if self._argument:
@@ -792,6 +795,19 @@ class Loop:
     def waits(self):
         """The waits that are parked, oldest first."""
         return list(self._parked_waits)
+
+    def abandon(self):
+        """In the child of a fork: drop what is queued and end all waits, so
+        that of the greenlets only the running one goes on.  The others are
+        returned; they must be kept, as a greenlet that is forgotten is run
+        to its end."""
+        waits = self.waits()
+        greenlets = [wait.greenlet for wait in waits]
+        for wait in waits:
+            wait.discard()
+        self._parked_waits.clear()
+        self._queue.clear()
+        return greenlets
 
     def fileno(self):
         """The backend's descriptor, or None."""

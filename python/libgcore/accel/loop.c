@@ -723,11 +723,33 @@ static PyObject *loop_waits(PyObject *self, PyObject *Py_UNUSED(ignored))
     PyObject *list = PyList_New(0);
     WaitObject *wait = ((LoopObject *)self)->waits;
     for (; list && wait; wait = wait->next)
-        if (PyList_Append(list, (PyObject *)wait) < 0)
+        if (wait->state != WAIT_ENDED
+            && PyList_Append(list, (PyObject *)wait) < 0)
             Py_CLEAR(list);
     if (list && PyList_Reverse(list) < 0)
         Py_CLEAR(list);
     return list;
+}
+
+static PyObject *loop_abandon(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    LoopObject *loop = (LoopObject *)self;
+    PyObject *greenlets = PyList_New(0);
+    WaitObject *wait;
+    for (wait = loop->waits; greenlets && wait; wait = wait->next)
+        if (PyList_Append(greenlets, wait->greenlet) < 0)
+            Py_CLEAR(greenlets);
+    if (!greenlets)
+        return NULL;
+    for (wait = loop->waits; wait; wait = wait->next)
+        accel_wait_discard(wait);
+    PyObject *item;
+    while (loop->queue.count && (item = ring_pop(&loop->queue))) {
+        if (Py_TYPE(item) == accel_wait_type)
+            ((WaitObject *)item)->listed = false;
+        Py_DECREF(item);
+    }
+    return greenlets;
 }
 
 static PyObject *loop_backend_fd(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -787,6 +809,11 @@ static PyMethodDef loop_methods[] = {
      "its watchers complete with an error."},
     {"waits", loop_waits, METH_NOARGS,
      "waits($self, /)\n--\n\nThe waits that are parked, oldest first."},
+    {"abandon", loop_abandon, METH_NOARGS,
+     "abandon($self, /)\n--\n\nIn the child of a fork: drop what is queued "
+     "and end all waits, so that of the\ngreenlets only the running one goes "
+     "on.  The others are returned; they must be\nkept, as a greenlet that "
+     "is forgotten is run to its end."},
     {"fileno", loop_backend_fd, METH_NOARGS,
      "fileno($self, /)\n--\n\nThe backend's descriptor, or None."},
     {NULL, NULL, 0, NULL}};

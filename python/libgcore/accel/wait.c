@@ -62,12 +62,6 @@ bool accel_is_operation(const void *argument)
     return (uintptr_t)argument & OPERATION;
 }
 
-void accel_wait_discard(WaitObject *wait)
-{
-    if (wait->state == WAIT_NEW)
-        wait->state = WAIT_ENDED;
-}
-
 static void wait_dealloc(PyObject *self)
 {
     WaitObject *wait = (WaitObject *)self;
@@ -131,6 +125,15 @@ static void disarm_timer(WaitObject *wait)
         return;
     accel_loop_return_timer(wait->loop, wait->timer);
     wait->timer = NULL;
+}
+
+void accel_wait_discard(WaitObject *wait)
+{
+    /* In the list of those that are parked it stays: its greenlet's stack has
+     * it, and would take it out. */
+    if (wait->state < WAIT_RESUMED)
+        wait->state = WAIT_ENDED;
+    disarm_timer(wait);
 }
 
 static void raise_invalid_switch(WaitObject *wait, PyObject *got)
@@ -648,7 +651,7 @@ static PyMethodDef wait_methods[] = {
     {"throw", wait_throw, METH_O,
      "throw($self, error, /)\n--\n\nAs wake(), but park() raises `error`."},
     {"discard", wait_discard, METH_NOARGS,
-     "discard($self, /)\n--\n\nEnd a wait that was not parked."},
+     "discard($self, /)\n--\n\nEnd the wait: nothing wakes it from now on."},
     {NULL, NULL, 0, NULL}};
 static PyGetSetDef wait_getset[] = {
     {"hub", wait_get_hub, NULL, "The hub of the thread that made it.", NULL},
