@@ -69,15 +69,20 @@ if(GCORE_TESTS)
 endif()
 
 if(GCORE_BENCH)
-    # Peers: libev, whose sources a benchmark may include, and libuv.
+    # Peers: libev and llhttp, whose sources a benchmark may include, libuv
+    # and libevent.
     find_package(PkgConfig REQUIRED)
     pkg_check_modules(libuv REQUIRED IMPORTED_TARGET libuv)
+    pkg_check_modules(libevent REQUIRED IMPORTED_TARGET libevent)
     file(GLOB benches CONFIGURE_DEPENDS ${gcore_ctests}/bench/*.c)
     foreach(source ${benches})
         get_filename_component(name ${source} NAME_WE)
         gcore_add_program(${name} ${source})
-        target_include_directories(${name} SYSTEM PRIVATE ${gcore_libev_source})
-        target_link_libraries(${name} PRIVATE PkgConfig::libuv)
+        target_include_directories(${name} SYSTEM PRIVATE
+            ${gcore_libev_source} ${gcore_llhttp_source})
+        target_sources(${name} PRIVATE ${gcore_llhttp_files})
+        target_link_libraries(${name} PRIVATE
+            PkgConfig::libuv PkgConfig::libevent)
         set_target_properties(${name} PROPERTIES
             RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/bench)
     endforeach()

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "http/bytes.h"
 #include "http/engine.h"
 
 #define REASON_LIMIT 256
@@ -92,24 +93,14 @@ static int read_field(said *it, const char *name, size_t name_size,
     }
 }
 
-static bool is_text(const char *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        unsigned char byte = (unsigned char)bytes[i];
-
-        if ((byte < 0x20 && byte != '\t') || byte == 0x7f)
-            return false;
-    }
-    return true;
-}
-
 static int read_line(said *it, const char *line, size_t size)
 {
     const char *colon = memchr(line, ':', size);
     const char *value, *end = line + size;
 
-    if (!colon || !gcore__http_token(line, (size_t)(colon - line)) ||
-        !is_text(line, size))
+    if (!colon || colon == line ||
+        !gcore__http_all(line, (size_t)(colon - line), GCORE__BYTE_TOKEN) ||
+        !gcore__http_all(colon, (size_t)(end - colon), GCORE__BYTE_TEXT))
         return -EINVAL;
     value = colon + 1;
     while (value < end && (*value == ' ' || *value == '\t'))
@@ -244,7 +235,7 @@ static int check(gcore_http_request *request, int status, const char **reason,
     if (!*reason)
         *reason = gcore_http_reason(status);
     if (status < 100 || status > 999 || strlen(*reason) > REASON_LIMIT ||
-        !is_text(*reason, strlen(*reason)) || (!headers && headers_size) ||
+        !gcore__http_all(*reason, strlen(*reason), GCORE__BYTE_TEXT) || (!headers && headers_size) ||
         read_lines(it, headers, headers_size) < 0)
         return -EINVAL;
     if (request->begun || request->head.status)

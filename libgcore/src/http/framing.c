@@ -16,6 +16,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "http/bytes.h"
 #include "http/head.h"
 
 /* What the fields say that framing needs. */
@@ -60,18 +61,6 @@ static void read_connection(said *it, const char *value, size_t size)
     }
 }
 
-/* What may stand in Host: reg-name, IPv4, [IPv6], a port (RFC 3986). */
-static bool is_host(const char *value, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        unsigned char byte = (unsigned char)value[i];
-
-        if (byte <= 0x20 || byte >= 0x7f || strchr("\"#/<>?@\\^`{|}", byte))
-            return false;
-    }
-    return true;
-}
-
 static gcore__http_refusal read_field(said *it, const char *block,
                                       const gcore_http_field *field)
 {
@@ -84,8 +73,9 @@ static gcore__http_refusal read_field(said *it, const char *block,
         if (it->host)
             return GCORE__HTTP_HOST_MANY;
         it->host = field;
-        return is_host(value, field->value_size) ? GCORE__HTTP_FINE
-                                                 : GCORE__HTTP_HOST;
+        return gcore__http_all(value, field->value_size, GCORE__BYTE_HOST)
+                   ? GCORE__HTTP_FINE
+                   : GCORE__HTTP_HOST;
     case 6:
         if (is(name, 6, "expect"))
             it->expect = is(value, field->value_size, "100-continue");

@@ -8,33 +8,8 @@
  */
 #include <string.h>
 
+#include "http/bytes.h"
 #include "http/head.h"
-
-static const char token_characters[256] = {
-    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1,
-    ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1,
-    ['`'] = 1, ['|'] = 1, ['~'] = 1,
-    ['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1,
-    ['6'] = 1, ['7'] = 1, ['8'] = 1, ['9'] = 1,
-    ['A'] = 1, ['B'] = 1, ['C'] = 1, ['D'] = 1, ['E'] = 1, ['F'] = 1,
-    ['G'] = 1, ['H'] = 1, ['I'] = 1, ['J'] = 1, ['K'] = 1, ['L'] = 1,
-    ['M'] = 1, ['N'] = 1, ['O'] = 1, ['P'] = 1, ['Q'] = 1, ['R'] = 1,
-    ['S'] = 1, ['T'] = 1, ['U'] = 1, ['V'] = 1, ['W'] = 1, ['X'] = 1,
-    ['Y'] = 1, ['Z'] = 1,
-    ['a'] = 1, ['b'] = 1, ['c'] = 1, ['d'] = 1, ['e'] = 1, ['f'] = 1,
-    ['g'] = 1, ['h'] = 1, ['i'] = 1, ['j'] = 1, ['k'] = 1, ['l'] = 1,
-    ['m'] = 1, ['n'] = 1, ['o'] = 1, ['p'] = 1, ['q'] = 1, ['r'] = 1,
-    ['s'] = 1, ['t'] = 1, ['u'] = 1, ['v'] = 1, ['w'] = 1, ['x'] = 1,
-    ['y'] = 1, ['z'] = 1,
-};
-
-bool gcore__http_token(const char *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        if (!token_characters[(unsigned char)bytes[i]])
-            return false;
-    return size > 0;
-}
 
 /* The request line as far as it has come: the peer may speak another
  * protocol, and no line end ever come. */
@@ -140,17 +115,6 @@ static gcore__http_refusal read_version(const char *text, size_t size,
     return GCORE__HTTP_FINE;
 }
 
-static bool is_target(const char *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        unsigned char byte = (unsigned char)bytes[i];
-
-        if (byte <= 0x20 || byte == 0x7f)
-            return false;
-    }
-    return size > 0;
-}
-
 static gcore__http_refusal read_line(const char *line, size_t size,
                                      gcore_http_head *head)
 {
@@ -163,9 +127,12 @@ static gcore__http_refusal read_line(const char *line, size_t size,
     version = memchr(target, ' ', (size_t)(end - target));
     if (!version || memchr(version + 1, ' ', (size_t)(end - version - 1)))
         return GCORE__HTTP_LINE_SHAPE;
-    if (!gcore__http_token(line, (size_t)(space - line)))
+    if (space == line ||
+        !gcore__http_all(line, (size_t)(space - line), GCORE__BYTE_TOKEN))
         return GCORE__HTTP_METHOD;
-    if (!is_target(target, (size_t)(version - target)))
+    if (version == target ||
+        !gcore__http_all(target, (size_t)(version - target),
+                         GCORE__BYTE_TARGET))
         return GCORE__HTTP_TARGET;
     head->method_size = (uint32_t)(space - line);
     head->target = (uint32_t)(target - line);

@@ -83,7 +83,4 @@ gcore__http_refusal gcore__http_read_fields(char *block, size_t begin,
 gcore__http_refusal gcore__http_frame(const gcore__http_rules *rules,
                                       bool folded, gcore_http_head *head);
 
-/* Whether bytes are a token (RFC 9110). */
-bool gcore__http_token(const char *bytes, size_t size);
-
 #endif
