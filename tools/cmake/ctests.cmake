@@ -39,6 +39,9 @@ if(GCORE_TESTS)
         string(REPLACE "test_" "" label ${name})
         add_test(NAME ${label}
                  COMMAND ${GCORE_TEST_LAUNCHER} $<TARGET_FILE:${name}>)
+        if(label MATCHES "^(address|stream|listen|sendfile|udp|tls)")
+            set_tests_properties(${label} PROPERTIES LABELS net)
+        endif()
         set_tests_properties(${label} PROPERTIES
             TIMEOUT ${gcore_test_seconds}
             ENVIRONMENT

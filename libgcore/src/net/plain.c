@@ -44,9 +44,9 @@ static int64_t send_pieces(gcore_stream *stream, const struct iovec *pieces,
     return result_of(sent);
 }
 
-/* sendfile has no MSG_NOSIGNAL. The signal of a peer that is gone is raised
- * in this thread alone: it is blocked, and taken out again unless one was
- * waiting before. */
+/* sendfile has no MSG_NOSIGNAL. The signal of a peer that is gone, raised
+ * after a part was sent too, is this thread's alone: it is blocked, and taken
+ * out again unless one was waiting before. */
 static int64_t send_file(gcore_stream *stream, int fd, int64_t offset,
                          size_t length)
 {
@@ -64,7 +64,7 @@ static int64_t send_file(gcore_stream *stream, int fd, int64_t offset,
         sent = sendfile(stream->fd, fd, &from, length);
     while (sent < 0 && errno == EINTR);
     result = result_of(sent);
-    if (result == -EPIPE && !sigismember(&waiting, SIGPIPE))
+    if (sent != (ssize_t)length && !sigismember(&waiting, SIGPIPE))
         sigtimedwait(&pipe, NULL, &at_once);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return result;

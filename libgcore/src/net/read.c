@@ -76,7 +76,8 @@ static void schedule(gcore_stream *stream, int64_t result)
 /* Nobody reads any more; the caller sees to the reference. */
 static void end(gcore_stream *stream)
 {
-    gcore_watch_stop(stream->readable);
+    if (!stream->closed)
+        gcore_watch_stop(stream->readable);
     stream->reader = GCORE__NOBODY;
 }
 
