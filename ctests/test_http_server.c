@@ -754,6 +754,50 @@ static void ending_from_within(void **state)
     echo_close(&it);
 }
 
+/* A forked child that closes its copy of the server, in the middle of an
+ * answer, does not disturb the parent's. */
+static void close_copy(void *arg)
+{
+    echo_server *it = arg;
+    gcore_completion out;
+
+    CHILD_CHECK(gcore_hub_poll(it->hub, &out, 1, GCORE_NOW) <= 0);
+    gcore_http_server_unref(it->server);
+    gcore_hub_unref(it->hub);
+}
+
+static void after_a_fork(void **state)
+{
+    static char much[4 << 20];
+    gcore_http_request *request;
+    size_t came = 0, size;
+    echo_server it;
+
+    (void)state;
+    taking_open(&it, NULL);
+    peer_open(&one, &it);
+    peer_open(&two, &it);
+    peer_say(&one, GET);
+    request = take(&it, &one);
+    assert_ok(gcore_http_respond(request, 200, NULL, NULL, 0, much,
+                                 sizeof much));
+    gcore_http_request_unref(request);
+    in_child(close_copy, &it);
+    do {
+        settle(&it, &one);
+        size = one.size;
+        came += size;
+        one.size = 0;
+    } while (size);
+    assert_false(one.closed);
+    assert_true(came > sizeof much && came < sizeof much + 200);
+    settle(&it, &two);
+    assert_false(two.closed);
+    peer_close(&one);
+    peer_close(&two);
+    echo_close(&it);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -773,6 +817,7 @@ int main(void)
         TEST(draining_in_vain),
         TEST(the_hub_closes),
         TEST(ending_from_within),
+        TEST(after_a_fork),
     };
 
     return RUN(tests);

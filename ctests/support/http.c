@@ -173,7 +173,7 @@ static bool receive(peer *it)
 {
     ssize_t got;
 
-    if (it->fd < 0)
+    if (it->fd < 0 || it->size == sizeof it->got - 1)
         return false;
     got = recv(it->fd, it->got + it->size, sizeof it->got - it->size - 1, 0);
     if (got > 0) {

@@ -48,6 +48,20 @@ if(GCORE_TESTS)
             "TSAN_OPTIONS=suppressions=${gcore_ctests}/tsan.supp:atexit_sleep_ms=0")
     endforeach()
 
+    # The fuzz targets' corpora, without a fuzzer.
+    file(GLOB corpora CONFIGURE_DEPENDS ${gcore_ctests}/fuzz/corpus/*)
+    foreach(corpus ${corpora})
+        get_filename_component(name ${corpus} NAME)
+        gcore_add_program(corpus_${name} ${gcore_ctests}/fuzz/${name}.c)
+        target_sources(corpus_${name} PRIVATE
+            ${gcore_ctests}/fuzz/replay/main.c)
+        add_test(NAME corpus_${name}
+                 COMMAND ${GCORE_TEST_LAUNCHER}
+                         $<TARGET_FILE:corpus_${name}> ${corpus})
+        set_tests_properties(corpus_${name} PROPERTIES
+            TIMEOUT ${gcore_test_seconds})
+    endforeach()
+
     if(TARGET gcore)
         add_test(NAME symbols
             COMMAND ${CMAKE_COMMAND}

@@ -26,6 +26,10 @@
  * on where a request ends is refused, with an answer, and the connection is
  * closed.
  *
+ * In a forked child the server goes on accepting and reading if the child
+ * wants to; what waited to be sent at the fork is the parent's to send, and
+ * closing there says nothing to the peers.
+ *
  * All functions belong to the hub's thread unless they say otherwise.
  *
  * SPDX-License-Identifier: MIT

@@ -93,6 +93,7 @@ int gcore__http_conn_new(gcore_http_server *server, int fd,
     conn->server = server;
     conn->fd = fd;
     conn->number = ++server->serial;
+    conn->generation = gcore__fork_generation();
     conn->again.done = on_again;
     conn->again.arg = conn;
     conn->again.take = again_taken;
@@ -142,13 +143,20 @@ void gcore__http_conn_reset(gcore__http_conn *conn, int error)
 
     if (conn->fd < 0)
         return;
-    setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    if (!gcore__http_conn_inherited(conn))
+        setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     gcore__http_conn_close(conn, error);
+}
+
+bool gcore__http_conn_inherited(const gcore__http_conn *conn)
+{
+    return conn->generation != gcore__fork_generation();
 }
 
 static void sent_all(gcore__http_conn *conn)
 {
-    if (!conn->linger || shutdown(conn->fd, SHUT_WR) < 0) {
+    if (!conn->linger || gcore__http_conn_inherited(conn) ||
+        shutdown(conn->fd, SHUT_WR) < 0) {
         gcore__http_conn_close(conn, -ECANCELED);
         return;
     }

@@ -91,6 +91,7 @@ struct gcore__http_conn {
     int64_t lingered;   /* bytes thrown away */
     uint64_t number;
     uint64_t requests;
+    unsigned generation; /* gcore__fork_generation when it was made */
     uint32_t turn; /* requests handed over in the current turn */
     int32_t peer_port;
     char peer[INET6_ADDRSTRLEN];
@@ -161,6 +162,10 @@ void gcore__http_conn_reset(gcore__http_conn *conn, int error);
 
 /* Takes the descriptor out, to be somebody else's. */
 int gcore__http_conn_detach(gcore__http_conn *conn, int error);
+
+/* Whether this process is a forked child, which shares the connection: it
+ * must not disturb what the parent says. */
+bool gcore__http_conn_inherited(const gcore__http_conn *conn);
 
 /* Brackets around whatever may end the connection under its user. */
 void gcore__http_conn_enter(gcore__http_conn *conn);

@@ -84,12 +84,15 @@ void gcore__http_output_close(gcore__http_conn *conn)
 
 /* Sending */
 
-/* How much the kernel took; 0 when it takes none. */
+/* How much the kernel took; 0 when it takes none; or an error. */
 static ssize_t push(gcore__http_conn *conn, struct iovec *pieces, int count)
 {
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
     ssize_t sent;
 
+    /* What waited at the fork is the parent's to send. */
+    if (conn->blocked && gcore__http_conn_inherited(conn))
+        return -ECANCELED;
     do
         sent = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
