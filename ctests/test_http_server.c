@@ -754,14 +754,28 @@ static void ending_from_within(void **state)
     echo_close(&it);
 }
 
-/* A forked child that closes its copy of the server, in the middle of an
- * answer, does not disturb the parent's. */
+static size_t read_all(int fd)
+{
+    static char buffer[65536];
+    size_t came = 0;
+    ssize_t got;
+
+    while ((got = recv(fd, buffer, sizeof buffer, 0)) > 0)
+        came += (size_t)got;
+    return came;
+}
+
+/* A forked child sends nothing of an answer that waited to be sent, and
+ * closing its copy of the server does not disturb the parent's. */
 static void close_copy(void *arg)
 {
     echo_server *it = arg;
     gcore_completion out;
 
-    CHILD_CHECK(gcore_hub_poll(it->hub, &out, 1, GCORE_NOW) <= 0);
+    CHILD_CHECK(read_all(one.fd) > 0); /* so there is room for more */
+    for (int i = 0; i < 5; i++)
+        CHILD_CHECK(gcore_hub_poll(it->hub, &out, 1, GCORE_NOW) <= 0);
+    CHILD_CHECK(read_all(one.fd) == 0);
     gcore_http_server_unref(it->server);
     gcore_hub_unref(it->hub);
 }
@@ -790,7 +804,7 @@ static void after_a_fork(void **state)
         one.size = 0;
     } while (size);
     assert_false(one.closed);
-    assert_true(came > sizeof much && came < sizeof much + 200);
+    assert_true(came > sizeof much / 2); /* the child has read some */
     settle(&it, &two);
     assert_false(two.closed);
     peer_close(&one);
