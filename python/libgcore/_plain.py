@@ -476,6 +476,9 @@ class Loop:
 
     hub = None
     error_handler = None
+    iteration = 0
+    depth = 0
+    activecnt = 0
     _engine = ffi.NULL
     _end = None
 
