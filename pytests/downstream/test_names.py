@@ -5,7 +5,6 @@ import os
 import socket
 import ssl
 import subprocess
-import sys
 from pathlib import Path
 
 import gevent
@@ -22,8 +21,6 @@ ABSENT = {
     "greenlet.exc_info": "of greenlet for Python 2",
     "greenlet.greenlet.__nonzero__": "of greenlet for Python 2",
 }
-if sys.version_info >= (3, 12):
-    ABSENT["gevent.ssl.wrap_socket"] = "gone from the standard library"
 
 
 def resolve(path):
