@@ -765,6 +765,90 @@ static size_t read_all(int fd)
     return came;
 }
 
+/* The PROXY protocol, whole and byte by byte. */
+
+#define V2 "\r\n\r\n\0\r\nQUIT\n"
+
+static void proxied(void **state)
+{
+    static const struct {
+        const char *header;
+        size_t size;
+        const char *peer; /* NULL: closed */
+        int port;
+    } cases[] = {
+#define CASE(header, peer, port) {header, sizeof(header) - 1, peer, port}
+        CASE("PROXY TCP4 1.2.3.4 5.6.7.8 1111 80\r\n", "1.2.3.4", 1111),
+        CASE("PROXY TCP6 1:0::2 ::1 65535 80\r\n", "1::2", 65535),
+        CASE("PROXY UNKNOWN\r\n", "", 0),
+        CASE("PROXY UNKNOWN anything at all\r\n", "", 0),
+        CASE(V2 "\x20\x00\x00\x00", "", 0),
+        CASE(V2 "\x21\x00\x00\x03\x01\x02\x03", "", 0),
+        CASE(V2 "\x21\x11\x00\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x04\x57"
+             "\x00\x50", "1.2.3.4", 1111),
+        CASE(V2 "\x21\x11\x00\x0f\x01\x02\x03\x04\x05\x06\x07\x08\x04\x57"
+             "\x00\x50tlv", "1.2.3.4", 1111),
+        CASE(V2 "\x21\x21\x00\x24\x00\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\x02"
+             "0123456789abcdef\x04\x57\x00\x50", "1::2", 1111),
+        CASE("", NULL, 0),
+        CASE("PROXY\r\n", NULL, 0),
+        CASE("PROXY TCP4\r\n", NULL, 0),
+        CASE("PROXY TCP5 1.2.3.4 5.6.7.8 1111 80\r\n", NULL, 0),
+        CASE("PROXY TCP4 1.2.3.4 5.6.7.8 1111 80\n", NULL, 0),
+        CASE("PROXY TCP4 1.2.3.4 5.6.7.8 1111 80 \r\n", NULL, 0),
+        CASE("PROXY TCP4 1.2.3.4 5.6.7.8 1111 65536\r\n", NULL, 0),
+        CASE("PROXY TCP4 1.2.3.4 5.6.7.8 01 80\r\n", NULL, 0),
+        CASE("PROXY TCP4 1.2.3.256 5.6.7.8 1111 80\r\n", NULL, 0),
+        CASE("PROXY TCP4 ::1 ::1 1111 80\r\n", NULL, 0),
+        CASE("PROXY UNKNOWN 0123456789012345678901234567890123456789012345678"
+             "9012345678901234567890123456789012345678901234567890\r\n", NULL,
+             0),
+        CASE(V2 "\x11\x11\x00\x00", NULL, 0),
+        CASE(V2 "\x22\x11\x00\x00", NULL, 0),
+        CASE(V2 "\x21\x11\x00\x0b", NULL, 0),
+        CASE(V2 "\x21\x11\xff\xff", NULL, 0),
+#undef CASE
+    };
+    gcore_http_options options = {.size = sizeof options,
+                                  .flags = GCORE_HTTP_PROXY};
+    gcore_http_request *request;
+    echo_server it;
+
+    (void)state;
+    taking_open(&it, &options);
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+        char text[512];
+        size_t size = cases[i / 2].size;
+
+        memcpy(text, cases[i / 2].header, size);
+        memcpy(text + size, GET, sizeof GET);
+        peer_open(&one, &it);
+        for (size_t at = 0; i % 2 && at < size; at++) {
+            peer_send(&one, text + at, 1);
+            settle(&it, &one);
+        }
+        peer_say(&one, i % 2 ? GET : "");
+        if (i % 2 == 0)
+            peer_send(&one, text, size + sizeof GET - 1);
+        if (cases[i / 2].peer) {
+            request = take(&it, &one);
+            assert_string_equal(gcore_http_request_head(request)->peer,
+                                cases[i / 2].peer);
+            assert_int_equal(gcore_http_request_head(request)->peer_port,
+                             cases[i / 2].port);
+            respond(request);
+            expect(&it, &one, OK);
+        } else {
+            peer_send(&one, "0123456789", i % 2 ? 10 : 0);
+            settle(&it, &one);
+            assert_true(one.closed);
+            assert_int_equal(one.size, 0);
+        }
+        peer_close(&one);
+    }
+    echo_close(&it);
+}
+
 /* A forked child sends nothing of an answer that waited to be sent, and
  * closing its copy of the server does not disturb the parent's. */
 static void close_copy(void *arg)
@@ -832,6 +916,7 @@ int main(void)
         TEST(the_hub_closes),
         TEST(ending_from_within),
         TEST(after_a_fork),
+        TEST(proxied),
     };
 
     return RUN(tests);

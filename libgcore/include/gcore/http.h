@@ -63,6 +63,11 @@ typedef struct gcore_http_request gcore_http_request;
 /* No Date is added to answers. */
 #define GCORE_HTTP_NO_DATE 16
 
+/* Each connection begins with a header of the PROXY protocol, version 1 or 2,
+ * which tells the peer's address; one that does not is closed. For servers
+ * that only a proxy can reach. */
+#define GCORE_HTTP_PROXY 32
+
 /*
  * What a server should be. Zero in a member means the default, which is
  * given in parentheses; a negative time or rate means none. Since 0.1.
@@ -91,9 +96,9 @@ typedef struct gcore_http_request gcore_http_request;
  *                    one closes
  *   requests         requests on a connection (no limit); the last answer
  *                    closes it
- *   turn             requests of one connection that are handed over in one
- *                    turn of the hub (16): pipelined ones beyond that let
- *                    other connections go first
+ *   turn             pipelined requests of one connection that are handed
+ *                    over in a row (16), before other connections that are
+ *                    ready have theirs
  *   buffer           bytes of an answer that may wait to be sent before
  *                    gcore_http_write asks to wait (65536)
  *   discard          bytes of a body that are read and thrown away to keep a
@@ -166,7 +171,8 @@ typedef struct gcore_http_field {
  *   content_length  the body's bytes; 0 without a body, -1 if chunked
  *   connection      the connection's number, unique in the server
  *   number          of the request on its connection, from 1
- *   peer            the peer's address as text, or "" if it has none
+ *   peer            the peer's address as text, or "" if it has none; what
+ *                   the proxy says with GCORE_HTTP_PROXY
  *   peer_port       and its port, or 0
  */
 typedef struct gcore_http_head {

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "http/engine.h"
+#include "http/proxy.h"
 
 /* After the last answer, what the peer still sends is read for so long and
  * so much: a close before would reset the connection, and the peer might
@@ -92,6 +93,7 @@ int gcore__http_conn_new(gcore_http_server *server, int fd,
     set_peer(conn, peer);
     conn->server = server;
     conn->fd = fd;
+    conn->proxied = server->options.flags & GCORE_HTTP_PROXY;
     conn->number = ++server->serial;
     conn->generation = gcore__fork_generation();
     conn->again.done = on_again;
@@ -187,7 +189,8 @@ void gcore__http_conn_end(gcore__http_conn *conn, bool linger)
 /* Bytes that were not searched for a head's end. */
 static bool unseen(const gcore__http_conn *conn)
 {
-    return gcore__buffer_size(&conn->in) > conn->scan.seen;
+    return !conn->proxied &&
+           gcore__buffer_size(&conn->in) > conn->scan.seen;
 }
 
 /* The request is the connection's and the application's. */
@@ -284,6 +287,22 @@ static void advance(gcore__http_conn *conn)
     }
 }
 
+/* What comes before the first head, if it is expected. */
+static void read_proxy(gcore__http_conn *conn)
+{
+    int used = gcore__http_proxy_read(gcore__buffer_first(&conn->in),
+                                      gcore__buffer_size(&conn->in),
+                                      conn->peer, &conn->peer_port);
+
+    if (used < 0) {
+        conn->server->stats.refused++;
+        gcore__http_conn_close(conn, -EBADMSG);
+    } else if (used > 0) {
+        conn->proxied = false;
+        gcore__buffer_use(&conn->in, (size_t)used);
+    }
+}
+
 /* `in` is empty: the head is read where it was received, and only what it
  * leaves is kept. */
 static void take_received(gcore__http_conn *conn, const char *bytes,
@@ -291,7 +310,7 @@ static void take_received(gcore__http_conn *conn, const char *bytes,
 {
     size_t used = 0;
 
-    if (!gcore__buffer_size(&conn->in))
+    if (!conn->proxied && !gcore__buffer_size(&conn->in))
         used = next_head(conn, bytes, size);
     if (conn->fd < 0 || conn->state != GCORE__HTTP_OPEN)
         return;
@@ -301,6 +320,8 @@ static void take_received(gcore__http_conn *conn, const char *bytes,
     }
     if (used)
         gcore__http_hand_over(conn->server, conn->request);
+    else if (conn->proxied)
+        read_proxy(conn);
 }
 
 static void receive(gcore__http_conn *conn)

@@ -80,6 +80,7 @@ struct gcore__http_conn {
     bool corked;  /* `out` begins with a head that waits for its body */
     bool blocked; /* the kernel takes no more for now */
     bool linger;  /* the peer may be sending still */
+    bool proxied; /* a PROXY header is to come first */
     gcore_watch *input;
     gcore_watch *output; /* made when first blocked */
     gcore__buffer in;
