@@ -16,5 +16,6 @@
 #include <gcore/address.h>
 #include <gcore/stream.h>
 #include <gcore/server.h>
+#include <gcore/tls.h>
 
 #endif

@@ -12,7 +12,7 @@ supported=(3.13 3.12 3.11 3.10 3.14)
 
 base_packages=(gcc libc6-dev cmake ninja-build pkg-config ca-certificates
     libc-ares-dev libidn2-dev)
-test_packages=(g++ libcmocka-dev valgrind netbase)
+test_packages=(g++ libcmocka-dev libssl-dev valgrind netbase)
 bench_packages=(libuv1-dev libevent-dev wrk)
 load_packages=(wrk openssl)
 # from the package index: servers to compare with, and what runs on them

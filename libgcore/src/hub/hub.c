@@ -160,6 +160,7 @@ static void free_hub(gcore_hub *hub)
     gcore__fd_close(atomic_load(&hub->wakefd), GCORE__EVENTFD);
     pthread_mutex_destroy(&hub->thread_lock);
     gcore__free(hub->scratch);
+    gcore__free(hub->record);
     gcore__free(hub);
 }
 

@@ -167,6 +167,7 @@ struct gcore_hub {
     int64_t waited; /* when the last wait ended */
 
     void *scratch; /* what its streams read into; made with the first */
+    void *record;  /* what those under TLS gather a record in; likewise */
 
     unsigned flags;
     /* gcore__fork_generation when its kernel objects and what it knows of

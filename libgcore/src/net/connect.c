@@ -13,7 +13,15 @@
 #include "net/socket.h"
 #include "net/stream.h"
 
-static void over(gcore_stream *stream, int64_t result)
+void gcore__connect_begin(gcore_stream *stream, gcore_done_fn *done, void *arg)
+{
+    stream->connecting = true;
+    stream->drained.done = done;
+    stream->drained.arg = arg;
+    gcore_stream_ref(stream);
+}
+
+void gcore__connect_over(gcore_stream *stream, int64_t result)
 {
     if (result < 0)
         stream->input_end = stream->write_error = (int)result;
@@ -32,15 +40,16 @@ static void connected(void *arg, int64_t result)
             error = errno;
         result = -error;
     }
-    over(stream, result);
+    gcore__connect_over(stream, result);
 }
 
 void gcore__connect_cancel(gcore_stream *stream)
 {
     if (!stream->connecting || stream->drained.listed)
         return;
-    gcore_watch_stop(stream->writable);
-    over(stream, -ECANCELED);
+    if (stream->writable)
+        gcore_watch_stop(stream->writable);
+    gcore__connect_over(stream, -ECANCELED);
 }
 
 static int begin(gcore_stream *stream, const gcore_address *address,
@@ -51,7 +60,7 @@ static int begin(gcore_stream *stream, const gcore_address *address,
     if (connect(stream->fd,
                 (const struct sockaddr *)(const void *)address->bytes,
                 (socklen_t)address->length) == 0) {
-        over(stream, 0);
+        gcore__connect_over(stream, 0);
         return 0;
     }
     if (errno != EINPROGRESS && errno != EINTR)
@@ -91,10 +100,7 @@ int gcore_stream_connect(gcore_hub *hub, const gcore_address *address,
     error = make(hub, address, options, &stream);
     if (error < 0)
         return error;
-    stream->connecting = true;
-    stream->drained.done = done;
-    stream->drained.arg = arg;
-    gcore_stream_ref(stream);
+    gcore__connect_begin(stream, done, arg);
     error = begin(stream, address, deadline);
     if (error < 0) {
         stream->connecting = false;

@@ -81,7 +81,7 @@ static int shut(gcore_stream *stream)
     return shutdown(stream->fd, SHUT_WR) < 0 ? -errno : 0;
 }
 
-static void closing(gcore_stream *stream)
+static void nothing(gcore_stream *stream)
 {
     (void)stream;
 }
@@ -92,5 +92,6 @@ const gcore__transport gcore__plain = {
     .send_file = send_file,
     .pending = pending,
     .shut = shut,
-    .close = closing,
+    .close = nothing,
+    .release = nothing,
 };

@@ -34,7 +34,7 @@ static bool has_more(gcore_stream *stream)
            stream->transport->pending(stream);
 }
 
-static int64_t take_unread(gcore_stream *stream, void *buffer, size_t room)
+int64_t gcore__take_unread(gcore_stream *stream, void *buffer, size_t room)
 {
     size_t length = gcore_stream_unread_length(stream);
 
@@ -55,7 +55,7 @@ static int64_t take_bytes(gcore_stream *stream, void *buffer, size_t room)
     int64_t result;
 
     if (gcore_stream_unread_length(stream))
-        return take_unread(stream, buffer, room);
+        return gcore__take_unread(stream, buffer, room);
     if (stream->input_end <= 0)
         return stream->input_end;
     result = stream->transport->receive(stream, buffer, room);
@@ -211,6 +211,8 @@ static int may_begin(gcore_stream *stream)
 {
     if (gcore_stream_closed(stream) || stream->finishing)
         return -ESHUTDOWN;
+    if (stream->connecting)
+        return -ENOTCONN;
     return gcore__reading(stream) ? -EALREADY : 0;
 }
 
@@ -293,14 +295,21 @@ int gcore_stream_unread(gcore_stream *stream, const void *data, size_t length)
     stream->unread = bytes;
     stream->unread_start = 0;
     stream->unread_end = length + held;
-    if (stream->reader == GCORE__STARTED)
-        schedule(stream, LOOK);
-    else if (stream->reader == GCORE__ONE_READ && !stream->input.listed)
-        receive(stream);
+    gcore__read_look(stream);
     return 0;
 }
 
 /* From the rest of the stream */
+
+void gcore__read_look(gcore_stream *stream)
+{
+    if (stream->input.listed)
+        return;
+    if (stream->reader == GCORE__ONE_READ)
+        receive(stream);
+    else if (gcore__reading(stream))
+        schedule(stream, LOOK);
+}
 
 void gcore__read_expired(gcore_stream *stream)
 {

@@ -203,6 +203,7 @@ void gcore_stream_unref(gcore_stream *stream)
         gcore_stream_unref(stream);
         return;
     }
+    stream->transport->release(stream);
     gcore__free(stream);
     gcore__hub_drop(hub);
 }
@@ -214,6 +215,7 @@ static void dismantle(gcore_stream *stream)
 {
     gcore_hub *hub = stream->hub;
 
+    stream->transport->close(stream);
     stream->closed = true;
     gcore_stream_ref(stream);
     if (!atomic_load(&hub->closed)) /* its heap is gone then */
@@ -227,7 +229,6 @@ static void dismantle(gcore_stream *stream)
     gcore__free(stream->unread);
     stream->unread = NULL;
     stream->unread_start = stream->unread_end = 0;
-    stream->transport->close(stream);
     gcore_hub_forget_fd(hub, stream->fd, -ECANCELED);
     if (stream->listener)
         gcore__listener_left(stream->listener, stream);

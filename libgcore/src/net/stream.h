@@ -35,6 +35,8 @@ typedef struct gcore__transport {
     int (*shut)(gcore_stream *stream);
     /* The descriptor is about to be closed. */
     void (*close)(gcore_stream *stream);
+    /* The stream is about to be freed. */
+    void (*release)(gcore_stream *stream);
 } gcore__transport;
 
 extern const gcore__transport gcore__plain;
@@ -120,6 +122,9 @@ void gcore__read_init(gcore_stream *stream);
 void gcore__read_cancel(gcore_stream *stream);
 void gcore__read_expired(gcore_stream *stream);
 void gcore__read_discard(gcore_stream *stream);
+/* Something may be there that the kernel does not tell of. */
+void gcore__read_look(gcore_stream *stream);
+int64_t gcore__take_unread(gcore_stream *stream, void *buffer, size_t room);
 bool gcore__reading(const gcore_stream *stream);
 
 /* write.c */
@@ -128,7 +133,10 @@ int gcore__write_watch(gcore_stream *stream);
 void gcore__write_fail(gcore_stream *stream, int error);
 void gcore__write_drained(gcore_stream *stream, int64_t result);
 
-/* connect.c */
+/* connect.c: until it is over the stream can be neither read nor written. */
+void gcore__connect_begin(gcore_stream *stream, gcore_done_fn *done,
+                          void *arg);
+void gcore__connect_over(gcore_stream *stream, int64_t result);
 void gcore__connect_cancel(gcore_stream *stream);
 
 /* listener.c: one of its streams is closed or detached. */
