@@ -841,6 +841,8 @@ static void proxied(void **state)
         } else {
             peer_send(&one, "0123456789", i % 2 ? 10 : 0);
             settle(&it, &one);
+            if (!one.closed)
+                print_error("case %zu\n", i / 2);
             assert_true(one.closed);
             assert_int_equal(one.size, 0);
         }
