@@ -333,6 +333,7 @@ def test_dummy_thread_does_not_outlive_native_thread(patched):
 def test_dummy_thread_without_patching():
     import threading
     from gevent import threading as gthreading
+    mine = threading.current_thread()
     thread = gthreading._DummyThread()
     try:
         assert thread.name.startswith("Dummy-")
@@ -340,6 +341,7 @@ def test_dummy_thread_without_patching():
         assert thread.is_alive()
     finally:
         threading._active.pop(thread.ident, None)
+        threading._active[mine.ident] = mine  # which it took the place of
 
 
 def test_module_has_what_the_native_one_has():

@@ -426,17 +426,28 @@ class Hub(WaitOperationsGreenlet):
         By default a default loop stays for the next hub.  May be called from
         another thread once this one has ended.
         """
+        if self._threadpool is not None:
+            self._threadpool.kill()
+            self._threadpool = None
+        if destroy_loop is None:
+            destroy_loop = not self.loop.default
+        self._end(destroy_loop)
+        if _get_hub() is self:
+            set_hub(None)
+
+    def _end_with_thread(self):
+        # As destroy(), in a thread that can no longer wait for anything.
+        if self.loop is not None:
+            self._threadpool = None  # tells its threads to end when it goes
+            self._end(True)
+
+    def _end(self, destroy_loop):
         if self.periodic_monitoring_thread is not None:
             self.periodic_monitoring_thread.kill()
             self.periodic_monitoring_thread = None
         if self._resolver is not None:
             self._resolver.close()
             self._resolver = None
-        if self._threadpool is not None:
-            self._threadpool.kill()
-            self._threadpool = None
-        if destroy_loop is None:
-            destroy_loop = not self.loop.default
         # End the greenlet, so that its stack and frames go.
         if self and not self.dead:
             try:
@@ -447,22 +458,21 @@ class Hub(WaitOperationsGreenlet):
                 # Of another thread, which has ended.
                 pass
         self.__dict__.pop('ident_registry', None)
-        loop = self.loop
+        loop, self.loop = self.loop, None
         if loop is not None:
-            loop.error_handler = None
-            if loop.hub is self:
-                loop.hub = None
-            if destroy_loop:
-                if get_loop() is loop:
-                    set_loop(None)
-                loop.destroy()
-            else:
-                # A default loop waits for the next hub by itself.
-                if not loop.default:
-                    set_loop(loop)
-        self.loop = None
-        if _get_hub() is self:
-            set_hub(None)
+            self._leave_loop(loop, destroy_loop)
+
+    def _leave_loop(self, loop, destroy_loop):
+        loop.error_handler = None
+        if loop.hub is self:
+            loop.hub = None
+        if destroy_loop:
+            if get_loop() is loop:
+                set_loop(None)
+            loop.destroy()
+        elif not loop.default:
+            # A default loop waits for the next hub by itself.
+            set_loop(loop)
 
     # ---- parts -----------------------------------------------------------
 
@@ -531,4 +541,4 @@ _engine.configure(_hub_local._make_hub, {
     'InvalidSwitchError': InvalidSwitchError,
     'HubDestroyed': HubDestroyed,
     'InvalidThreadUseError': InvalidThreadUseError,
-})
+}, Hub._end_with_thread)

@@ -43,7 +43,7 @@ _IDLE = -lib.GCORE_EIDLE
 _NS = 1000000000
 
 _threads = threading.local()
-_factory = None
+_factory = _end_hub = None
 _errors = {}
 _events_marker = Ellipsis
 _plain_switch = greenlet.switch
@@ -59,12 +59,28 @@ if hasattr(os, 'register_at_fork'):
     os.register_at_fork(after_in_child=_count_fork)
 
 
-def configure(factory, errors):
+def configure(factory, errors, end_hub=None):
     """`factory()` makes a hub for a thread that needs one; `errors` maps
-    names to the exception classes raised from here."""
-    global _factory, _errors
+    names to the exception classes raised from here; `end_hub(hub)` is called
+    by a thread that ends and has one."""
+    global _factory, _errors, _end_hub
     _factory = factory
     _errors = errors
+    _end_hub = end_hub
+
+
+class _ThreadEnd:
+    """Goes with the thread that made it."""
+
+    def __init__(self):
+        self._thread = threading.get_ident()
+        self.hub = None
+
+    def __del__(self):
+        if (self.hub is not None and _end_hub is not None
+                and self._thread == threading.get_ident()
+                and not sys.is_finalizing()):
+            _end_hub(self.hub)
 
 
 def _error(name):
@@ -78,7 +94,7 @@ def get_hub():
         if _factory is None:
             raise RuntimeError('no hub factory: import gevent first')
         hub = _factory()
-        _threads.hub = hub
+        set_hub(hub)
     return hub
 
 
@@ -90,6 +106,9 @@ def get_hub_if_exists():
 def set_hub(hub):
     """Make `hub` the calling thread's; None forgets it."""
     _threads.hub = hub
+    if not hasattr(_threads, 'end'):
+        _threads.end = _ThreadEnd()
+    _threads.end.hub = hub
 
 
 def set_events_marker(marker):
@@ -511,6 +530,12 @@ class Loop:
         if not self.is_open:
             return
         engine, self._engine = self._engine, ffi.NULL
+        # What would hold the engine, and its descriptor, as long as somebody
+        # is parked.
+        for wait in self._parked_waits:
+            if wait._timer is not None:
+                self._timers.append(wait._timer[0])
+                wait._timer = None
         for timer in self._timers:
             lib.gcore_watch_unref(timer)
         self._timers = []

@@ -32,6 +32,7 @@ static Py_ssize_t dict_offset;
 
 static PyObject *hub_factory;
 static PyObject *error_types;
+static PyObject *end_hub; /* called with the hub of a thread that ends */
 
 /* One entry per thread, owned by the thread's state dictionary so that it
  * goes when the thread does; the pointers beside it are for speed. */
@@ -47,11 +48,26 @@ typedef struct {
     LoopObject *loop;
 } SlotObject;
 
+/* In the thread, which runs nothing else any more; its hub is current. */
+static void end_hub_of_thread(PyObject *hub)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *result = PyObject_CallFunctionObjArgs(end_hub, hub, NULL);
+    if (!result)
+        PyErr_WriteUnraisable(hub);
+    Py_XDECREF(result);
+    PyErr_Restore(type, value, traceback);
+}
+
 static void slot_dealloc(PyObject *self)
 {
     SlotObject *slot = (SlotObject *)self;
     PyTypeObject *type = Py_TYPE(self);
-    if (thread_hub == slot->hub) {
+    if (thread_hub && thread_hub == slot->hub) {
+        /* Not when the interpreter ends: the process gives everything back. */
+        if (end_hub && end_hub != Py_None && Py_IsInitialized())
+            end_hub_of_thread(slot->hub);
         thread_hub = NULL;
         thread_loop = NULL;
     }
@@ -98,7 +114,10 @@ static int set_current_hub(PyObject *hub)
         slot->loop = (LoopObject *)loop;
     else
         Py_DECREF(loop);
-    /* Replacing the old slot runs its destructor: new pointers come after. */
+    /* Replacing the old slot runs its destructor, which takes a current hub
+     * for one whose thread ends: the new pointers come after. */
+    thread_hub = NULL;
+    thread_loop = NULL;
     int failed = PyDict_SetItem(dict, thread_key, (PyObject *)slot);
     if (!failed) {
         thread_hub = hub;
@@ -392,9 +411,12 @@ static PyObject *py_set_current_hub(PyObject *Py_UNUSED(module),
 
 static PyObject *py_configure(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *factory, *errors;
-    if (!PyArg_ParseTuple(args, "OO!", &factory, &PyDict_Type, &errors))
+    PyObject *factory, *errors, *end = Py_None;
+    if (!PyArg_ParseTuple(args, "OO!|O", &factory, &PyDict_Type, &errors,
+                          &end))
         return NULL;
+    Py_INCREF(end);
+    accel_replace(&end_hub, end);
     Py_INCREF(factory);
     accel_replace(&hub_factory, factory);
     Py_INCREF(errors);
@@ -413,9 +435,10 @@ static PyMethodDef functions[] = {
      "set_hub($module, hub, /)\n--\n\nMake `hub` the calling thread's; None "
      "forgets it."},
     {"configure", py_configure, METH_VARARGS,
-     "configure($module, factory, errors, /)\n--\n\n`factory()` makes a hub "
-     "for a thread that needs one;\n`errors` maps names to the exception "
-     "classes raised from here."},
+     "configure($module, factory, errors, end_hub=None, /)\n--\n\n"
+     "`factory()` makes a hub for a thread that needs one;\n`errors` maps "
+     "names to the exception classes raised from here;\n`end_hub(hub)` is "
+     "called by a thread that ends and has one."},
     {NULL, NULL, 0, NULL}};
 
 int accel_greenlets_init(PyObject *module)

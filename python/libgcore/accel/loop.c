@@ -534,6 +534,42 @@ static PyObject *loop_open(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* What would hold the engine, and its descriptor, as long as somebody is
+ * parked. */
+static void drop_timers(LoopObject *loop)
+{
+    for (WaitObject *wait = loop->waits; wait; wait = wait->next) {
+        if (wait->timer)
+            gcore_watch_unref(wait->timer);
+        wait->timer = NULL;
+    }
+    while (loop->timer_count)
+        gcore_watch_unref(loop->timers[--loop->timer_count]);
+    PyMem_Free(loop->timers);
+    loop->timers = NULL;
+    loop->timer_capacity = 0;
+}
+
+static void drop_watcher(PyObject *watcher)
+{
+    Py_INCREF(watcher);
+    accel_watcher_close(watcher);
+    Py_DECREF(watcher);
+}
+
+/* A started watcher holds itself; a closed engine says of each that it has
+ * ended. */
+static void drop_watchers(gcore_hub *engine)
+{
+    gcore_completion batch[32];
+    int count;
+    while ((count = gcore_hub_poll(engine, batch, 32, GCORE_NOW)) > 0)
+        for (int i = 0; i < count; i++)
+            if (!accel_is_operation(batch[i].arg)
+                && Py_TYPE(batch[i].arg) != accel_wait_type)
+                drop_watcher(batch[i].arg);
+}
+
 static void close_engine(LoopObject *loop)
 {
     gcore_hub *engine = loop->engine;
@@ -541,12 +577,9 @@ static void close_engine(LoopObject *loop)
         return;
     loop->engine = NULL;
     wake_worker(loop);
-    while (loop->timer_count)
-        gcore_watch_unref(loop->timers[--loop->timer_count]);
-    PyMem_Free(loop->timers);
-    loop->timers = NULL;
-    loop->timer_capacity = 0;
+    drop_timers(loop);
     gcore_hub_close(engine);
+    drop_watchers(engine);
     gcore_hub_unref(engine);
     ring_clear(&loop->queue);
     ring_clear(&loop->ready);
