@@ -2,33 +2,33 @@
 
 One greenlet serves one connection by a `WSGIHandler`, whose methods may be
 overridden. The head of a response goes out together with the first piece of
-its body.
-
-Where a message begins and ends is decided here and nowhere else: whatever
-two parties could understand differently (two lengths that differ, a space
-before a colon, a line without a carriage return) is answered with 400, and
-the connection closed. What many programs send in spite of RFC 9112, a
-``Content-Length`` beside ``Transfer-Encoding: chunked`` and folded header
-lines, is accepted unless `WSGIServer.strict` is set; after the former the
-connection is closed.
+its body. Where a request ends is decided in `_pywsgi_request` and
+`_pywsgi_input`; what is not a request is answered, and the connection closed.
 """
 
 from __future__ import annotations
 
 import errno
-import re
 import sys
 import time
 import traceback
 from collections.abc import Sized
+from contextlib import nullcontext
 from datetime import datetime
 from functools import lru_cache
-from http import client
 from io import BytesIO
 from urllib.parse import unquote_to_bytes
 
 import gevent
 from gevent import socket
+from gevent._pywsgi_input import (CONTINUE_RESPONSE, Input, InvalidInput,
+                                  TimedFile, UpgradableInput)
+from gevent._pywsgi_log import (METRICS_TYPE, AccessFormat, LoggingLogAdapter,
+                                Metrics, NoopLog, as_log)
+from gevent._pywsgi_request import (MAX_HEADERS, MAX_REQUEST_LINE,
+                                    NOT_IN_LINE, InvalidRequest, OldMessage,
+                                    body_framing, headers_factory,
+                                    parse_request_line, tokens)
 from gevent.server import StreamServer
 from greenlet import GreenletExit
 
@@ -41,39 +41,11 @@ __all__ = [
     "WSGISecureEnviron",
 ]
 
-#: Limits on a request's head.
-MAX_REQUEST_LINE = 8192
-MAX_HEADER_LINE = 65536
-MAX_HEADERS = 100
-
-_MAX_CHUNK_DIGITS = 16
-_MAX_CHUNK_EXTENSION = 8192
 _JOIN_LIMIT = 1 << 16  # bytes of body that are joined with the head
 _DRAIN_SIZE = 1 << 16
 
-_CONTINUE_RESPONSE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_BAD_REQUEST_RESPONSE = (b"HTTP/1.1 400 Bad Request\r\n"
-                         b"Connection: close\r\nContent-length: 0\r\n\r\n")
-_REQUEST_TOO_LONG_RESPONSE = (b"HTTP/1.1 414 Request URI Too Long\r\n"
-                              b"Connection: close\r\n"
-                              b"Content-length: 0\r\n\r\n")
+_NO_LIMIT = nullcontext()
 _INTERNAL_ERROR_BODY = b"Internal Server Error"
-_ERRORS = {
-    500: ("500 Internal Server Error",
-          (("Content-Type", "text/plain"), ("Connection", "close"),
-           ("Content-Length", str(len(_INTERNAL_ERROR_BODY)))),
-          _INTERNAL_ERROR_BODY),
-    400: ("400 Bad Request",
-          (("Content-Type", "text/plain"), ("Connection", "close"),
-           ("Content-Length", "0")),
-          b""),
-}
-
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VERSION = re.compile(r"HTTP/([0-9])\.([0-9])")
-_DIGITS = re.compile(r"[0-9]+")
-_HEX_DIGITS = re.compile(rb"[0-9A-Fa-f]+")
-_NOT_IN_LINE = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
@@ -92,272 +64,38 @@ def format_date_time(timestamp):
     return _date_of_second(int(timestamp))
 
 
-class _InvalidClientInput(OSError):
-    """The body of a request is not what HTTP allows."""
+def _within(seconds, error):
+    """A context: *error* is raised in it after *seconds*, unless None."""
+    return _NO_LIMIT if seconds is None else gevent.Timeout(seconds, error)
 
 
-class _InvalidClientRequest(ValueError):
-    """The head of a request is not what HTTP allows."""
+class _HeadTooSlow(InvalidRequest):
+    """The head of a request did not come in time."""
 
-    def __init__(self, message):
-        super().__init__(message)
-        self.formatted_message = message
-
-
-# Headers
-
-class OldMessage(client.HTTPMessage):
-    """The headers of a request."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.status = ""
-
-    def getheader(self, name, default=None):
-        """The first value of *name*."""
-        return self.get(name, default)
-
-    @property
-    def headers(self):
-        """The header lines, as they came but for folding."""
-        for key, value in self._headers:
-            yield f"{key}: {value}\r\n"
-
-    @property
-    def typeheader(self):
-        """The value of Content-Type, or None."""
-        return self.get("content-type")
+    def __init__(self):
+        super().__init__("Head not complete in time", "408 Request Timeout")
 
 
-def _header_lines(fp):
-    """The lines of a head up to the empty one, without their ends."""
-    while True:
-        line = fp.readline(MAX_HEADER_LINE + 1)
-        if len(line) > MAX_HEADER_LINE:
-            raise _InvalidClientRequest("Header line too long")
-        if not line.endswith(b"\r\n"):
-            raise _InvalidClientRequest(
-                f"Header line without CRLF: {line[:80]!r}" if line
-                else "Connection closed within the headers")
-        line = line[:-2].decode("latin-1")
-        if not line:
-            return
-        if _NOT_IN_LINE.search(line):
-            raise _InvalidClientRequest(
-                f"Control character in header line: {line[:80]!r}")
-        yield line
+def _refusal(status):
+    """The whole response to what is no request."""
+    return (f"HTTP/1.1 {status}\r\nConnection: close\r\n"
+            "Content-length: 0\r\n\r\n").encode("latin-1")
 
 
-def headers_factory(fp, *args):
-    """Read headers from the binary file *fp*; an `OldMessage`.
-
-    Raises `ValueError` for anything that is not a list of headers.
-    """
-    fields = []
-    for line in _header_lines(fp):
-        if line[0] in " \t":
-            if not fields:
-                raise _InvalidClientRequest("Folded line without a header")
-            fields[-1][1] += " " + line.strip(" \t")
-            continue
-        name, colon, value = line.partition(":")
-        if not colon or not _TOKEN.fullmatch(name):
-            raise _InvalidClientRequest(f"Invalid header line: {line[:80]!r}")
-        if len(fields) == MAX_HEADERS:
-            raise _InvalidClientRequest(
-                f"got more than {MAX_HEADERS} headers")
-        fields.append([name, value.strip(" \t")])
-    message = OldMessage()
-    message._headers = [(name, value.strip(" \t")) for name, value in fields]
-    return message
+# Names that programs find here.
+_InvalidClientInput = InvalidInput
+_InvalidClientRequest = InvalidRequest
+_BAD_REQUEST_RESPONSE = _refusal("400 Bad Request")
+_REQUEST_TOO_LONG_RESPONSE = _refusal("414 Request URI Too Long")
+_CONTINUE_RESPONSE = CONTINUE_RESPONSE
+_NoopLog = NoopLog
 
 
-def _tokens(message, name):
-    """The comma-separated elements of all headers *name*, in lower case."""
-    values = message.get_all(name, ())
-    return [token.strip(" \t").lower()
-            for value in values for token in value.split(",")]
-
-
-# Body of a request
-
-class Input:
-    """`wsgi.input`: the body of a request, and no byte beyond it.
-
-    *content_length* bytes of *rfile*, or what is there in chunks. *socket*
-    is given if the client waits for leave to send; it gets it when reading
-    begins.
-    """
-
-    __slots__ = ("rfile", "content_length", "socket", "position",
-                 "chunked_input", "chunk_length", "send_100_continue_enabled",
-                 "_failure")
-
-    def __init__(self, rfile, content_length, socket=None,
-                 chunked_input=False):
-        self.rfile = rfile
-        self.content_length = content_length or 0
-        self.socket = socket
-        self.position = 0
-        self.chunked_input = chunked_input
-        self.chunk_length = -1  # -1: at a chunk's head; 0: at the end
-        self.send_100_continue_enabled = True
-        self._failure = None
-
-    def _invalid(self, message):
-        self._failure = _InvalidClientInput(message)
-        return self._failure
-
-    def _send_100_continue(self):
-        if self.socket is not None:
-            if self.send_100_continue_enabled:
-                self.socket.sendall(_CONTINUE_RESPONSE)
-            self.socket = None
-
-    def _discard(self):
-        """Read what the application did not, so that the next request can
-        be read; raise if there is no telling where that begins."""
-        if self._failure is not None:  # and the application caught it
-            raise self._failure
-        if self.socket is not None:
-            # It was not told to send the body, and need not.
-            self.send_100_continue_enabled = False
-        while self.read(_DRAIN_SIZE):
-            pass
-
-    # Sized bodies
-
-    def _do_read(self, length=None, use_readline=False):
-        left = self.content_length - self.position
-        length = left if length is None or length < 0 else min(length, left)
-        if not length:
-            return b""
-        self._send_100_continue()
-        read = self.rfile.readline if use_readline else self.rfile.read
-        data = read(length)
-        self.position += len(data)
-        if len(data) < length and not (use_readline and data[-1:] == b"\n"):
-            raise self._invalid(
-                "unexpected end of file while reading request at position "
-                f"{self.position}")
-        return data
-
-    # Chunked bodies
-
-    def _line(self, limit, what):
-        line = self.rfile.readline(limit)
-        if not line.endswith(b"\r\n"):
-            if not line.endswith(b"\n") and len(line) < limit:
-                raise self._invalid("EOF before chunk end reached")
-            raise self._invalid(f"{what} too long or without CRLF")
-        return line[:-2]
-
-    def _next_chunk(self):
-        """Read a chunk's head; its size."""
-        line = self._line(_MAX_CHUNK_DIGITS + _MAX_CHUNK_EXTENSION + 2,
-                          "Chunk size")
-        size, semicolon, _ = line.partition(b";")
-        if semicolon:
-            size = size.rstrip(b" \t")
-        if not _HEX_DIGITS.fullmatch(size):
-            raise self._invalid(f"Non-hex chunk size: {size[:40]!r}")
-        if len(size) > _MAX_CHUNK_DIGITS:
-            raise self._invalid("Chunk-size too large.")
-        self.chunk_length = int(size, 16)
-        self.position = 0
-        if not self.chunk_length:
-            for _ in range(MAX_HEADERS + 1):
-                line = self._line(MAX_HEADER_LINE, "Trailer")
-                if not line:
-                    return 0
-                name, colon, _ = line.decode("latin-1").partition(":")
-                if not colon or not _TOKEN.fullmatch(name):
-                    raise self._invalid(f"Bad trailer: {line[:80]!r}")
-            raise self._invalid("Too many trailers")
-        return self.chunk_length
-
-    def _chunked_read(self, length=None, use_readline=False):
-        if length is not None and length < 0:
-            length = None
-        self._send_100_continue()
-        pieces = []
-        while self.chunk_length and length != 0:
-            left = self.chunk_length - self.position
-            if self.chunk_length < 0:
-                if not self._next_chunk():
-                    break
-                continue
-            read = self.rfile.readline if use_readline else self.rfile.read
-            data = read(left if length is None else min(length, left))
-            if not data:
-                raise self._invalid("EOF before chunk end reached")
-            pieces.append(data)
-            self.position += len(data)
-            if length is not None:
-                length -= len(data)
-            if self.position == self.chunk_length:
-                if self._line(2, "Chunk"):
-                    raise self._invalid("Chunk longer than its size")
-                self.chunk_length = -1
-            if use_readline and data.endswith(b"\n"):
-                break
-        return b"".join(pieces)
-
-    # What WSGI asks for
-
-    def read(self, length=None):
-        """Up to *length* bytes (all without it); nothing at the end."""
-        if self.chunked_input:
-            return self._chunked_read(length)
-        return self._do_read(length)
-
-    def readline(self, size=None):
-        """A line, or *size* bytes of it."""
-        if self.chunked_input:
-            return self._chunked_read(size, True)
-        return self._do_read(size, True)
-
-    def readlines(self, hint=None):
-        """All lines."""
-        return list(self)
-
-    def __iter__(self):
-        return self
-
-    def next(self):
-        """The next line."""
-        line = self.readline()
-        if not line:
-            raise StopIteration
-        return line
-
-    __next__ = next
-
-
-class _UpgradableInput(Input):
-    """`wsgi.input` of a request to change the protocol.
-
-    Once the application has agreed (101), what it reads is no longer HTTP.
-    """
-
-    __slots__ = ("handler",)
-
-    def _http(self):
-        return not self.handler.connection_upgraded
-
-    def read(self, length=None):
-        if self._http():
-            return super().read(length)
-        return self.rfile.read(-1 if length is None else length)
-
-    def readline(self, size=None):
-        if self._http():
-            return super().readline(size)
-        return self.rfile.readline(-1 if size is None else size)
-
-    def _discard(self):
-        if self._http():
-            super()._discard()
+def _error_response(status):
+    """`(status, headers, body)` of the answer to a request that failed."""
+    body = _INTERNAL_ERROR_BODY if status.startswith("500") else b""
+    return status, [("Content-Type", "text/plain"), ("Connection", "close"),
+                    ("Content-Length", str(len(body)))], body
 
 
 class WSGIHandler:
@@ -371,7 +109,8 @@ class WSGIHandler:
 
     def MessageClass(self, *args):
         """Read the headers of a request."""
-        return headers_factory(*args)
+        return headers_factory(*args, max_headers=self.server.max_headers,
+                               max_bytes=self.server.max_header_bytes)
 
     # The response
     status = None  # bytes
@@ -401,6 +140,10 @@ class WSGIHandler:
     command = None
     path = None
     _chunked_request = False
+    _is_last = False  # whatever the client says
+
+    #: True between requests.
+    waiting = False
 
     #: Not worth a word: the client has gone.
     ignored_socket_errors = (errno.EPIPE, errno.ECONNRESET)
@@ -428,12 +171,15 @@ class WSGIHandler:
                 if result is not True:
                     self._refuse(*result)
                     break
+                if self.server.draining:
+                    break
         finally:
             self._end()
 
     def _refuse(self, status, response):
         """Answer what was not even a request."""
         self.status = self._orig_status = status
+        self.code = int(status[:3])
         self.response_length = 0
         try:
             self.socket.sendall(response)
@@ -442,6 +188,7 @@ class WSGIHandler:
                 raise
         if not self.time_finish:
             self.time_finish = time.time()
+        self._count()
         self.log_request()
 
     def _end(self):
@@ -470,7 +217,21 @@ class WSGIHandler:
 
     def read_requestline(self):
         """The first line of a request, as text; empty at the end."""
-        return self.rfile.readline(MAX_REQUEST_LINE).decode("latin-1")
+        line = self.rfile.readline(self.server.max_request_line)
+        return line.decode("latin-1")
+
+    def _await_request(self):
+        """Wait for the first byte of a request; false at the end."""
+        peek = getattr(self.rfile, "peek", None)
+        if peek is None:
+            return True
+        self.waiting = True
+        try:
+            with _within(self.server.idle_timeout, False):
+                return bool(peek(1))
+        finally:
+            self.waiting = False
+        return False
 
     def handle_one_request(self):
         """Read a request and answer it.
@@ -481,126 +242,104 @@ class WSGIHandler:
         if self.rfile.closed:
             return None
         try:
-            self.requestline = line = self.read_requestline()
+            if not self._await_request():
+                return None
         except OSError:  # the client has gone
-            return None
-        if not line:
             return None
         self.response_length = 0
         self.status = self._orig_status = None
-        if len(line) >= MAX_REQUEST_LINE:
-            return "414", _REQUEST_TOO_LONG_RESPONSE
-        try:
-            if not self.read_request(line):
-                return "400", _BAD_REQUEST_RESPONSE
-        except OSError as ex:
-            if ex.errno in self.ignored_socket_errors:
-                return None
-            self._handle_client_error(ex)
-            return "400", _BAD_REQUEST_RESPONSE
-        except Exception as ex:
-            self._handle_client_error(ex)
-            return "400", _BAD_REQUEST_RESPONSE
+        with _within(self.server.header_timeout, _HeadTooSlow):
+            refused = self._read_head()
+        if refused is not True:
+            return refused
         self.environ = self.get_environ()
-        self.application = self.server.application
+        self.application = self.server.application_for(self.environ)
         self.handle_one_response()
         if (self.close_connection or self.connection_upgraded
                 or self.rfile.closed):
             return None
         return True
 
+    def _read_head(self):
+        """Read the head of a request: as `handle_one_request`."""
+        try:
+            self.requestline = line = self.read_requestline()
+            if not line:
+                return None
+            if len(line) >= self.server.max_request_line:
+                return self._refused("414 Request URI Too Long")
+            if self.read_request(line):
+                return True
+        except InvalidRequest as ex:
+            self._handle_client_error(ex)
+            return self._refused(ex.status)
+        except OSError as ex:
+            if self.requestline is None or (
+                    ex.errno in self.ignored_socket_errors):
+                return None
+            self._handle_client_error(ex)
+        except Exception as ex:
+            self._handle_client_error(ex)
+        return self._refused("400 Bad Request")
+
+    @staticmethod
+    def _refused(status):
+        return status, _refusal(status)
+
     def read_request(self, raw_requestline):
         """Parse the first line and read the headers; true if all is well."""
         if not raw_requestline.endswith("\r\n"):
-            raise _InvalidClientRequest(
+            raise InvalidRequest(
                 f"Request line without CRLF: {raw_requestline[:80]!r}")
         self.requestline = line = raw_requestline[:-2]
-        self._read_request_line(line)
+        self.command, self.path, self.request_version = (
+            parse_request_line(line))
         self.headers = (self.MessageClass(self.rfile, 0)
                         if self.request_version != "HTTP/0.9"
                         else OldMessage())
-        self.close_connection = self._is_last()
-        self._find_body()
+        self.content_length, self._chunked_request, self._is_last = (
+            body_framing(self.command, self.request_version, self.headers,
+                         self.server.strict))
+        self.close_connection = self._is_last or self._client_closes()
+        limit = self.server.max_body
+        if limit is not None and (self.content_length or 0) > limit:
+            raise InvalidRequest("Body too long", "413 Content Too Large")
         return True
 
-    def _read_request_line(self, line):
-        words = line.split(" ")
-        if _NOT_IN_LINE.search(line) or not 2 <= len(words) <= 3:
-            raise _InvalidClientRequest(f"Invalid request line: {line!r}")
-        self.command, self.path = words[:2]
-        if not _TOKEN.fullmatch(self.command) or not self.path:
-            raise _InvalidClientRequest(f"Invalid HTTP method: {line!r}")
-        if len(words) == 2:
-            if self.command != "GET":
-                raise _InvalidClientRequest(
-                    f"Expected GET method; got {line!r}")
-            self.request_version = "HTTP/0.9"
-            return
-        version = _VERSION.fullmatch(words[2])
-        if version is None or version[1] not in "01":
-            raise _InvalidClientRequest(f"Invalid http version: {line!r}")
-        self.request_version = words[2]
-
-    def _is_last(self):
+    def _client_closes(self):
         """True if the client will not send another request."""
-        tokens = _tokens(self.headers, "Connection")
+        options = tokens(self.headers, "Connection")
         if self.request_version < "HTTP/1.1":
-            return "keep-alive" not in tokens or "close" in tokens
-        return "close" in tokens
-
-    def _find_body(self):
-        """Decide where the body ends, or refuse."""
-        headers = self.headers
-        if len(headers.get_all("Host", ())) > 1:
-            raise _InvalidClientRequest("More than one Host")
-        lengths = set(headers.get_all("Content-Length", ()))
-        self.content_length = None
-        self._chunked_request = False
-        for length in lengths:
-            if not _DIGITS.fullmatch(length):
-                raise _InvalidClientRequest(
-                    f"Invalid Content-Length: {length}")
-            if self.content_length not in (None, int(length)):
-                raise _InvalidClientRequest("Content-Lengths that differ")
-            self.content_length = int(length)
-        if self.content_length and self.command == "HEAD":
-            raise _InvalidClientRequest("Unexpected Content-Length")
-        codings = headers.get_all("Transfer-Encoding", ())
-        if not codings:
-            return
-        if len(codings) > 1 or codings[0].lower() != "chunked":
-            raise _InvalidClientRequest(
-                f"Unsupported Transfer-Encoding: {codings}")
-        if self.request_version != "HTTP/1.1":
-            raise _InvalidClientRequest(
-                f"Transfer-Encoding in {self.request_version}")
-        if lengths:
-            if self.server.strict:
-                raise _InvalidClientRequest(
-                    "Content-Length and Transfer-Encoding")
-            self.close_connection = True
-        self._chunked_request = True
+            return "keep-alive" not in options or "close" in options
+        return "close" in options
 
     def _upgrade_requested(self):
         return (self.request_version == "HTTP/1.1"
-                and "upgrade" in _tokens(self.headers, "Connection")
+                and "upgrade" in tokens(self.headers, "Connection")
                 and "Upgrade" in self.headers)
 
     def _make_input(self):
         body = self.content_length or self._chunked_request
         upgrade = self._upgrade_requested()
-        if upgrade and not body and "websocket" in _tokens(
+        if upgrade and not body and "websocket" in tokens(
                 self.headers, "Upgrade"):
             return self.rfile
         waits = (self.request_version == "HTTP/1.1"
                  and self.headers.get("Expect", "").lower() == "100-continue")
-        kind = _UpgradableInput if upgrade else Input
-        source = kind(self.rfile, self.content_length,
+        kind = UpgradableInput if upgrade else Input
+        source = kind(self._body_file(), self.content_length,
                       self.socket if waits and body else None,
                       self._chunked_request)
+        source.max_body = self.server.max_body
         if upgrade:
             source.handler = self
         return source
+
+    def _body_file(self):
+        server = self.server
+        if server.body_timeout is None and server.min_body_rate is None:
+            return self.rfile
+        return TimedFile(self.rfile, server.body_timeout, server.min_body_rate)
 
     def get_environ(self):
         """The environment of the request, a dict."""
@@ -655,9 +394,9 @@ class WSGIHandler:
         try:
             self.run_application()
             self._discard_input()
-        except _InvalidClientInput as ex:
+        except InvalidInput as ex:
             self._handle_client_error(ex)
-            self._send_error_response_if_possible(400)
+            self._send_error_response_if_possible(ex.status)
         except OSError as ex:
             if ex.errno in self.ignored_socket_errors:
                 self.close_connection = True
@@ -667,7 +406,14 @@ class WSGIHandler:
             self.handle_error(*sys.exc_info())
         finally:
             self.time_finish = time.time()
+            self._count()
             self.log_request()
+
+    def _count(self):
+        metrics = self.server.metrics
+        if metrics is not None:
+            metrics.request(self.code or 0, self.response_length,
+                            self.time_finish - self.time_start)
 
     def _discard_input(self):
         discard = getattr(self.wsgi_input, "_discard", None)
@@ -749,6 +495,9 @@ class WSGIHandler:
                 response_headers.append(
                     (b"Connection", b"close" if self.close_connection
                      else b"keep-alive"))
+            elif self._is_last or self.server.draining:
+                self.close_connection = True
+                response_headers.append((b"Connection", b"close"))
         elif connection == b"close":
             self.close_connection = True
         self.status = status_bytes
@@ -838,7 +587,10 @@ class WSGIHandler:
         if not data:
             return
         try:
-            self.socket.sendall(data)
+            if self.server.send_timeout is None:
+                self.socket.sendall(data)
+            else:
+                _send_in_time(self.socket, data, self.server.send_timeout)
         except OSError as ex:
             self.status = "socket error: %s" % ex
             if self.code:
@@ -851,7 +603,7 @@ class WSGIHandler:
     # Errors and logs
 
     def _handle_client_error(self, ex):
-        if not isinstance(ex, (_InvalidClientInput, _InvalidClientRequest,
+        if not isinstance(ex, (InvalidInput, InvalidRequest,
                                ValueError)):
             traceback.print_exc()
         self.log_error("Invalid request (from %s): %s",
@@ -865,18 +617,18 @@ class WSGIHandler:
             if not isinstance(context, self.server.secure_environ_class):
                 context = self.server.secure_environ_class(context or {})
             self.server.loop.handle_error(context, t, v, tb)
-        self._send_error_response_if_possible(500)
+        self._send_error_response_if_possible("500 Internal Server Error")
 
-    def _send_error_response_if_possible(self, error_code):
+    def _send_error_response_if_possible(self, status):
         if self.response_length or self.connection_upgraded:
             self.close_connection = True
             return
-        status, headers, body = _ERRORS[error_code]
+        status, headers, body = _error_response(status)
         self.headers_sent = False
         self.response_use_chunked = False
         self.result = (body,)
         try:
-            self.start_response(status, list(headers))
+            self.start_response(status, headers)
             self.write(body)
         except OSError:
             pass
@@ -901,6 +653,9 @@ class WSGIHandler:
 
     def format_request(self):
         """The line that `log_request` writes."""
+        form = self.server.access_log_format
+        if form is not None:
+            return form(self)
         now = datetime.now().replace(microsecond=0)
         length = self.response_length or "-"
         seconds = (f"{self.time_finish - self.time_start:.6f}"
@@ -916,11 +671,20 @@ class WSGIHandler:
                 f'{status.split()[0]} {length} {seconds}')
 
 
+def _send_in_time(sock, data, seconds):
+    """Send *data*; `TimeoutError` if the client takes none for *seconds*."""
+    data = memoryview(data)
+    while data:
+        with gevent.Timeout(seconds, TimeoutError(
+                errno.ETIMEDOUT, "The client does not read")):
+            data = data[sock.send(data):]
+
+
 def _header_bytes(text, what):
     if not isinstance(text, str):
         raise TypeError(f"The {what} of a header or status must be text, "
                         f"not {text!r}")
-    if _NOT_IN_LINE.search(text):
+    if NOT_IN_LINE.search(text):
         raise ValueError(f"carriage return or newline in header {what}: "
                          f"{text!r}")
     return text.encode("latin-1")
@@ -929,55 +693,6 @@ def _header_bytes(text, what):
 def unquote_latin1(text):
     """*text* without percent escapes, each byte a character."""
     return unquote_to_bytes(text.encode("latin-1")).decode("latin-1")
-
-
-# Logs
-
-class _NoopLog:
-    """Forgets what is written to it."""
-
-    def write(self, *args, **kwargs):
-        pass
-
-    def flush(self):
-        pass
-
-    def writelines(self, *args, **kwargs):
-        pass
-
-
-class LoggingLogAdapter:
-    """Lets a `logging.Logger` pass for a file; lines are logged at *level*.
-
-    Has the attributes of the logger.
-    """
-
-    __slots__ = ("_logger", "_level")
-
-    def __init__(self, logger, level=20):
-        object.__setattr__(self, "_logger", logger)
-        object.__setattr__(self, "_level", level)
-
-    def write(self, msg):
-        """Log *msg*."""
-        self._logger.log(self._level, msg)
-
-    def flush(self):
-        """Nothing to do."""
-
-    def writelines(self, lines):
-        """Log each of *lines*."""
-        for line in lines:
-            self.write(line)
-
-    def __getattr__(self, name):
-        return getattr(self._logger, name)
-
-    def __setattr__(self, name, value):
-        setattr(self._logger, name, value)
-
-    def __delattr__(self, name):
-        delattr(self._logger, name)
 
 
 # Environments
@@ -1052,7 +767,8 @@ class WSGIServer(StreamServer):
     *log* and *error_log* get a line a request and a line an error: files,
     loggers, None for nothing, ``'default'`` for standard error. *environ*
     is added to the environment of each request. The rest is as for
-    `StreamServer`.
+    `StreamServer`; besides, these attributes may be given as arguments:
+    `strict`, the limits and timeouts, `access_log_format`, `metrics_path`.
     """
 
     #: Serves a connection.
@@ -1070,6 +786,51 @@ class WSGIServer(StreamServer):
     #: Refuse everything that RFC 9112 allows to refuse.
     strict = False
 
+    #: Bytes that the first line of a request may have, its end included.
+    max_request_line = MAX_REQUEST_LINE
+
+    #: Headers that a request may have.
+    max_headers = MAX_HEADERS
+
+    #: Bytes that the headers of a request may have together.
+    max_header_bytes = None
+
+    #: Bytes that the body of a request may have.
+    max_body = None
+
+    #: Seconds that a connection may wait for its next request.
+    idle_timeout = None
+
+    #: Seconds that the head of a request may take, from its first byte.
+    header_timeout = None
+
+    #: Seconds that the next piece of a body may take.
+    body_timeout = None
+
+    #: Bytes a second that a body must have on average, after some grace.
+    min_body_rate = None
+
+    #: Seconds for which a client may take nothing of a response.
+    send_timeout = None
+
+    #: How lines of `log` look: text as gunicorn takes it, see
+    #: `_pywsgi_log.AccessFormat`; or a function of the handler.
+    access_log_format = None
+
+    #: Where counters are served, as Prometheus reads them.
+    metrics_path = None
+
+    #: The counters, if there is a `metrics_path`.
+    metrics = None
+
+    #: True once `drain` is called.
+    draining = False
+
+    _options = (
+        "strict", "max_request_line", "max_headers", "max_header_bytes",
+        "max_body", "idle_timeout", "header_timeout", "body_timeout",
+        "min_body_rate", "send_timeout", "access_log_format", "metrics_path")
+
     base_env = {
         "GATEWAY_INTERFACE": "CGI/1.1",
         "SERVER_SOFTWARE": "gevent/%d.%d Python/%d.%d" % (
@@ -1086,11 +847,19 @@ class WSGIServer(StreamServer):
                  handler_class=None, environ=None, **ssl_args):
         if handler_class is not None:
             self.handler_class = handler_class
+        self._connections = {}  # handler: greenlet
+        for name in self._options:
+            if name in ssl_args:
+                setattr(self, name, ssl_args.pop(name))
+        if isinstance(self.access_log_format, str):
+            self.access_log_format = AccessFormat(self.access_log_format)
+        if self.metrics_path is not None:
+            self.metrics = Metrics()
         super().__init__(listener, backlog=backlog, spawn=spawn, **ssl_args)
         if application is not None:
             self.application = application
-        self.log = _as_log(log, 20)
-        self.error_log = _as_log(error_log, 40)
+        self.log = as_log(log, 20)
+        self.error_log = as_log(error_log, 40)
         self.set_environ(environ)
         self.set_max_accept()
 
@@ -1143,19 +912,49 @@ class WSGIServer(StreamServer):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:  # not TCP
             pass
-        self.handler_class(sock, address, self).handle()
+        handler = self.handler_class(sock, address, self)
+        self._connections[handler] = gevent.getcurrent()
+        try:
+            handler.handle()
+        finally:
+            self._connections.pop(handler, None)
+
+    def application_for(self, environ):
+        """The application that answers a request."""
+        if (self.metrics_path is not None
+                and environ["PATH_INFO"] == self.metrics_path):
+            return self._serve_metrics
+        return self.application
+
+    def _serve_metrics(self, _environ, start_response):
+        start_response("200 OK", [("Content-Type", METRICS_TYPE)])
+        return [self.metrics.text(len(self._connections)).encode()]
+
+    def drain(self, timeout=None):
+        """Stop gracefully; returns the number of connections cut.
+
+        Nothing is accepted any more, connections without a request are
+        closed, and the others after the response they are at. Those left
+        after *timeout* seconds (None: however long it takes) are cut.
+        """
+        self.draining = True
+        self.close()
+        for handler in list(self._connections):
+            if getattr(handler, "waiting", False):
+                _end_input(handler.socket)
+        gevent.wait(list(self._connections.values()), timeout=timeout)
+        left = list(self._connections.values())
+        gevent.killall(left)
+        return len(left)
 
 
-def _as_log(log, level):
-    if log is None:
-        return _NoopLog()
-    if log == "default":
-        return sys.stderr
-    if hasattr(log, "write"):
-        return log
-    if hasattr(log, "log"):
-        return LoggingLogAdapter(log, level)
-    raise TypeError(f"Expected a file, a logger or None, got {log!r}")
+def _end_input(sock):
+    """Let the greenlet that reads from *sock* find the end, after what has
+    already come."""
+    try:
+        getattr(sock, "_sock", sock).shutdown(socket.SHUT_RD)
+    except OSError:  # the client was faster
+        pass
 
 
 def _main():

@@ -5,9 +5,11 @@ from __future__ import annotations
 import socket as __socket__
 import sys
 
+from gevent._proxy_protocol import read_client_address
 from gevent.baseserver import BaseServer
 from gevent.lock import Semaphore
 from gevent.socket import socket as _GeventSocket
+from gevent.timeout import Timeout
 
 __all__ = ["StreamServer", "DatagramServer"]
 
@@ -23,7 +25,8 @@ class StreamServer(BaseServer):
     The socket is closed when the handler returns. *backlog* is for `listen`,
     and not allowed with a socket as *listener*. Any other keyword turns TLS
     on: *ssl_context* and arguments of `SSLContext.wrap_socket`, or those of
-    `gevent.ssl.wrap_socket`.
+    `gevent.ssl.wrap_socket`. `reuse_port`, `proxy_protocol` and
+    `proxy_timeout` may be given as arguments, too.
     """
 
     #: Connections that may wait to be accepted.
@@ -31,8 +34,21 @@ class StreamServer(BaseServer):
 
     reuse_addr = DEFAULT_REUSE_ADDR
 
+    #: Whether other processes may listen on the same address; the system
+    #: spreads connections over them.
+    reuse_port = False
+
+    #: Whether each connection begins with a proxy's header (versions 1 and 2)
+    #: that names the client. Only where none but the proxy can connect.
+    proxy_protocol = False
+
+    #: Seconds that the header may take.
+    proxy_timeout = 5
+
     def __init__(self, listener, handle=None, backlog=None, spawn="default",
                  **ssl_args):
+        _take_options(self, ssl_args, "reuse_port", "proxy_protocol",
+                      "proxy_timeout")
         super().__init__(listener, handle=handle, spawn=spawn)
         try:
             self._set_ssl(ssl_args)
@@ -71,11 +87,21 @@ class StreamServer(BaseServer):
     def init_socket(self):
         """Bind and listen, if need be."""
         if not hasattr(self, "socket"):
-            self.socket = self.get_listener(
-                self.address, self.backlog, self.family)
+            self.socket = self._make_listener()
             self.address = self.socket.getsockname()
         self._handle = (self.wrap_socket_and_handle if self.ssl_args
                         else self.handle)
+        if self.proxy_protocol:
+            self._handle = _AfterProxyHeader(
+                self._handle, self.proxy_timeout, self.loop)
+
+    def _make_listener(self):
+        if not self.reuse_port:
+            return self.get_listener(self.address, self.backlog, self.family)
+        sock = _bound(self.address, self.family, __socket__.SOCK_STREAM,
+                      self.reuse_addr, reuse_port=True)
+        sock.listen(self.backlog)
+        return sock
 
     @classmethod
     def get_listener(cls, address, backlog=None, family=None):
@@ -110,21 +136,53 @@ class StreamServer(BaseServer):
             return self.handle(ssl_socket, address)
 
 
+class _AfterProxyHeader:
+    """Calls *handle* with the address that a proxy tells."""
+
+    def __init__(self, handle, seconds, loop):
+        self._handle = handle
+        self._seconds = seconds
+        self._loop = loop
+
+    def __call__(self, sock, address):
+        try:
+            with Timeout(self._seconds, TimeoutError("No PROXY header came")):
+                address = read_client_address(sock, address)
+        except (ValueError, OSError):
+            # Whoever connected is no proxy; the error tells how to mend that.
+            self._loop.handle_error((address, self), *sys.exc_info())
+            return None
+        return self._handle(sock, address)
+
+
 class DatagramServer(BaseServer):
-    """Receives datagrams and calls `handle(data, address)` for each."""
+    """Receives datagrams and calls `handle(data, address)` for each.
+
+    `reuse_port` may be given as an argument, too.
+    """
 
     reuse_addr = DEFAULT_REUSE_ADDR
 
+    #: As of `StreamServer`.
+    reuse_port = False
+
     def __init__(self, *args, **kwargs):
+        _take_options(self, kwargs, "reuse_port")
         super().__init__(*args, **kwargs)
         self._writelock = Semaphore()
 
     def init_socket(self):
         """Bind, if need be."""
         if not hasattr(self, "socket"):
-            self.socket = self.get_listener(self.address, self.family)
+            self.socket = self._make_listener()
             self.address = self.socket.getsockname()
         self._socket = getattr(self.socket, "_sock", self.socket)
+
+    def _make_listener(self):
+        if not self.reuse_port:
+            return self.get_listener(self.address, self.family)
+        return _bound(self.address, self.family, __socket__.SOCK_DGRAM,
+                      self.reuse_addr, reuse_port=True)
 
     @classmethod
     def get_listener(cls, address, family=None):
@@ -144,13 +202,22 @@ class DatagramServer(BaseServer):
             return self.socket.sendto(*args)
 
 
-def _bound(address, family, kind, reuse_addr):
+def _take_options(server, arguments, *names):
+    """Move those *arguments* that are options to attributes of *server*."""
+    for name in names:
+        if name in arguments:
+            setattr(server, name, arguments.pop(name))
+
+
+def _bound(address, family, kind, reuse_addr, reuse_port=False):
     sock = _GeventSocket(
         family=__socket__.AF_INET if family is None else family, type=kind)
     try:
         if reuse_addr is not None:
             sock.setsockopt(__socket__.SOL_SOCKET, __socket__.SO_REUSEADDR,
                             reuse_addr)
+        if reuse_port:
+            sock.setsockopt(__socket__.SOL_SOCKET, __socket__.SO_REUSEPORT, 1)
         sock.bind(address)
     except OSError as ex:
         sock.close()

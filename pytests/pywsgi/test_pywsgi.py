@@ -5,76 +5,9 @@ import pickle
 
 import gevent
 import pytest
+from wire import LOCAL, get, plain, post, show_body, split, talk
 
 from gevent import pywsgi, socket
-
-LOCAL = ("127.0.0.1", 0)
-
-
-class Log(io.StringIO):
-
-    def lines(self):
-        return self.getvalue().splitlines()
-
-
-def plain(_environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [b"ok"]
-
-
-def show_body(environ, start_response):
-    body = environ["wsgi.input"].read()
-    start_response("200 OK", [])
-    return [b"body=" + body]
-
-
-@pytest.fixture
-def serve(quiet):
-    """A function that starts a server with an application; returns it."""
-    servers = []
-
-    def start(application, **arguments):
-        arguments.setdefault("log", Log())
-        arguments.setdefault("error_log", Log())
-        server = arguments.pop("server_class", pywsgi.WSGIServer)(
-            LOCAL, application, **arguments)
-        servers.append(server)
-        server.start()
-        return server
-
-    yield start
-    for server in servers:
-        server.close()
-
-
-def talk(server, request, closed=True):
-    """Send *request*; return all that comes back until the end."""
-    with socket.create_connection(("127.0.0.1", server.server_port)) as sock:
-        sock.settimeout(20)
-        sock.sendall(request)
-        if closed:
-            sock.shutdown(socket.SHUT_WR)
-        response = b""
-        while data := sock.recv(65536):
-            response += data
-        return response
-
-
-def get(path="/", *headers, version="1.1"):
-    lines = [f"GET {path} HTTP/{version}", *headers, "", ""]
-    return "\r\n".join(lines).encode("latin-1")
-
-
-def post(body, *headers, path="/"):
-    lines = [f"POST {path} HTTP/1.1", "Host: h", *headers, "", ""]
-    return "\r\n".join(lines).encode("latin-1") + body
-
-
-def split(response):
-    head, _, body = response.partition(b"\r\n\r\n")
-    status, *lines = head.decode("latin-1").split("\r\n")
-    return status, dict(line.split(": ", 1) for line in lines), body
-
 
 # -- the environment -------------------------------------------------------------------
 
@@ -391,7 +324,7 @@ def test_no_delay(serve):
 def test_refused(serve, request_):
     server = serve(plain)
     response = talk(server, request_ + get())
-    assert response == pywsgi._BAD_REQUEST_RESPONSE
+    assert response == pywsgi._refusal("400 Bad Request")
     assert len(server.error_log.lines()) == 1
     line, = server.log.lines()
     assert '" 400 - ' in line
@@ -400,7 +333,7 @@ def test_refused(serve, request_):
 def test_a_long_request_line(serve):
     server = serve(plain)
     response = talk(server, get("/" + "a" * 9000))
-    assert response == pywsgi._REQUEST_TOO_LONG_RESPONSE
+    assert response == pywsgi._refusal("414 Request URI Too Long")
     assert talk(server, get("/" + "a" * 8000)).endswith(b"ok")
 
 

@@ -1,0 +1,26 @@
+import pytest
+from serving_fixtures import nothing_left, quiet
+from wire import LOCAL, Log
+
+from gevent import pywsgi
+
+__all__ = ["nothing_left", "quiet", "serve"]
+
+
+@pytest.fixture
+def serve(quiet):
+    """A function that starts a server with an application; returns it."""
+    servers = []
+
+    def start(application, **arguments):
+        arguments.setdefault("log", Log())
+        arguments.setdefault("error_log", Log())
+        server = arguments.pop("server_class", pywsgi.WSGIServer)(
+            LOCAL, application, **arguments)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.close()

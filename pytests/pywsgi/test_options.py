@@ -1,0 +1,243 @@
+"""Limits, time limits, draining, what a proxy says, lines and counters."""
+import socket as native
+import struct
+
+import gevent
+import pytest
+from wire import LOCAL, get, plain, post, show_body, split, talk
+
+from gevent import pywsgi, socket
+from gevent.event import Event
+from gevent.server import StreamServer
+
+
+def connect(server):
+    sock = socket.create_connection(("127.0.0.1", server.server_port))
+    sock.settimeout(20)
+    return sock
+
+
+def until_closed(sock):
+    data = b""
+    while piece := sock.recv(65536):
+        data += piece
+    return data
+
+
+# -- limits ----------------------------------------------------------------------------
+
+@pytest.mark.parametrize("option, request_, status", [
+    ({"max_request_line": 100}, get("/" + "a" * 100), b"414"),
+    ({"max_headers": 2}, get("/", "A: b", "C: d"), b"400"),
+    ({"max_header_bytes": 50}, get("/", "A: " + "b" * 50), b"431"),
+    ({"max_body": 5}, post(b"123456", "Content-Length: 6"), b"413"),
+    ({"max_body": 5}, post(b"3\r\nabc\r\n3\r\nabc\r\n0\r\n\r\n",
+                           "Transfer-Encoding: chunked"), b"413"),
+    ({"strict": True}, get("/", "A: b", " c"), b"400"),
+    ({"strict": True}, b"GET / HTTP/1.1\r\n\r\n", b"400")])
+def test_limits(serve, option, request_, status):
+    response = talk(serve(show_body, **option), request_ + get())
+    assert response.startswith(b"HTTP/1.1 " + status)
+    assert response.count(b"HTTP/1.1") == 1
+    assert talk(serve(show_body), request_).startswith(b"HTTP/1.1 200")
+
+
+def test_a_silent_connection_is_closed(serve):
+    server = serve(plain, idle_timeout=0.01)
+    with connect(server) as sock:
+        assert until_closed(sock) == b""
+    with connect(server) as sock:
+        sock.sendall(get())
+        assert until_closed(sock).endswith(b"ok")
+
+
+def test_a_head_that_does_not_end(serve):
+    server = serve(plain, header_timeout=0.01)
+    with connect(server) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n")
+        assert until_closed(sock).startswith(b"HTTP/1.1 408 ")
+    assert len(server.error_log.lines()) == 1
+
+
+@pytest.mark.parametrize("header, start", [
+    ("Content-Length: 3", b"a"), ("Transfer-Encoding: chunked", b"3\r\na")])
+def test_a_body_that_does_not_end(serve, header, start):
+    server = serve(show_body, body_timeout=0.01)
+    with connect(server) as sock:
+        sock.sendall(post(start, header))
+        assert until_closed(sock).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_body_that_is_slow(serve, monkeypatch):
+    monkeypatch.setattr("gevent._pywsgi_input.TimedFile.grace", 0.01)
+    server = serve(show_body, min_body_rate=1e6)
+    with connect(server) as sock:
+        sock.sendall(post(b"a", "Content-Length: 3"))
+        assert until_closed(sock).startswith(b"HTTP/1.1 408 ")
+    body = post(b"abc", "Content-Length: 3") * 2
+    assert talk(serve(show_body, min_body_rate=1), body).count(b"=abc") == 2
+
+
+def test_a_client_that_does_not_read(serve):
+    ended = Event()
+
+    def application(_environ, start_response):
+        start_response("200 OK", [])
+        try:
+            while True:
+                yield b"x" * 1_000_000
+        finally:
+            ended.set()
+
+    server = serve(application, send_timeout=0.05, error_log=None)
+    server.loop.handle_error = lambda *_: None
+    try:
+        with connect(server) as sock:
+            sock.sendall(get())
+            assert ended.wait(20)
+    finally:
+        del server.loop.handle_error
+
+
+# -- draining --------------------------------------------------------------------------
+
+def test_draining(serve):
+    go, inside = Event(), Event()
+
+    def application(environ, start_response):
+        inside.set()
+        go.wait()
+        return plain(environ, start_response)
+
+    server = serve(application)
+    with connect(server) as idle, connect(server) as busy:
+        busy.sendall(get() * 2)
+        inside.wait()
+        draining = gevent.spawn(server.drain, 20)
+        assert until_closed(idle) == b""
+        assert not draining.ready()
+        with pytest.raises(OSError):
+            connect(server)
+        go.set()
+        response = until_closed(busy)
+    assert response.count(b"HTTP/1.1 200 OK") == 1
+    assert b"Connection: close" in response
+    assert draining.get() == 0
+
+
+def test_draining_ends(serve):
+    inside = Event()
+
+    def application(_environ, _start_response):
+        inside.set()
+        Event().wait()
+
+    server = serve(application)
+    with connect(server) as sock:
+        sock.sendall(get())
+        inside.wait()
+        assert server.drain(0.01) == 1
+        assert until_closed(sock).startswith(b"HTTP/1.1 500 ")
+
+
+# -- what a proxy says -----------------------------------------------------------------
+
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+V2 = SIGNATURE + b"\x21\x11" + struct.pack("!H", 12) + bytes(
+    [192, 0, 2, 7, 192, 0, 2, 8]) + struct.pack("!HH", 1234, 80)
+V2_6 = SIGNATURE + b"\x21\x21" + struct.pack("!H", 39) + native.inet_pton(
+    native.AF_INET6, "2001:db8::1") * 2 + struct.pack("!HH", 1234, 80) + b"ext"
+
+
+def show_peer(environ, start_response):
+    start_response("200 OK", [])
+    return [f"{environ['REMOTE_ADDR']} {environ['REMOTE_PORT']}".encode()]
+
+
+@pytest.mark.parametrize("header, peer", [
+    (b"PROXY TCP4 192.0.2.7 192.0.2.8 1234 80\r\n", b"192.0.2.7 1234"),
+    (b"PROXY TCP6 2001:db8::1 ::1 1234 80\r\n", b"2001:db8::1 1234"),
+    (V2, b"192.0.2.7 1234"), (V2_6, b"2001:db8::1 1234"),
+    (b"PROXY UNKNOWN\r\n", b"127.0.0.1 "),
+    (b"PROXY UNKNOWN ::1 ::1 1 2\r\n", b"127.0.0.1 "),
+    (SIGNATURE + b"\x20\0\0\0", b"127.0.0.1 "),
+    (SIGNATURE + b"\x21\x31\0\x03abc", b"127.0.0.1 ")])
+def test_what_a_proxy_says(serve, header, peer):
+    server = serve(show_peer, proxy_protocol=True)
+    assert split(talk(server, header + get()))[2].startswith(peer)
+    with connect(server) as sock:  # byte by byte
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in header:
+            sock.sendall(bytes([byte]))
+            gevent.sleep(0)
+        sock.sendall(get("/", "Connection: close"))
+        assert split(until_closed(sock))[2].startswith(peer)
+
+
+@pytest.mark.parametrize("header", [
+    get(), b"PROXY TCP4 192.0.2.7 192.0.2.8 1234\r\n",
+    b"PROXY TCP4 192.0.2.7 192.0.2.8 01234 80\r\n",
+    b"PROXY TCP4 192.0.2.7 192.0.2.8 65536 80\r\n",
+    b"PROXY TCP4 2001:db8::1 192.0.2.8 1 80\r\n",
+    b"PROXY UDP4 192.0.2.7 192.0.2.8 1 80\r\n", b"PROXY TCP4 \n",
+    b"PROXY " + b"x" * 200, b"PRO", V2[:-1], SIGNATURE + b"\x31\x11\0\0",
+    SIGNATURE + b"\x21\x11\0\x01x", SIGNATURE + b"\x21\x11\xff\xff"])
+def test_what_no_proxy_says(serve, quiet, header):
+    server = serve(show_peer, proxy_protocol=True)
+    with connect(server) as sock:
+        sock.sendall(header)
+        sock.shutdown(socket.SHUT_WR)
+        try:
+            assert until_closed(sock) == b""
+        except ConnectionResetError:  # not all was read
+            pass
+    assert isinstance(quiet[0], ValueError)
+
+
+def test_a_proxy_that_says_nothing(serve, quiet):
+    with connect(serve(plain, proxy_protocol=True,
+                       proxy_timeout=0.01)) as sock:
+        assert until_closed(sock) == b""
+
+
+def test_two_on_one_port():
+    def first(sock, _address):
+        sock.sendall(b"x")
+
+    with StreamServer(LOCAL, first, reuse_port=True) as one:
+        one.start()
+        with StreamServer(one.address, first, reuse_port=True) as other:
+            other.start()
+            assert other.server_port == one.server_port
+            with connect(one) as sock:
+                assert sock.recv(1) == b"x"
+
+
+# -- lines and counters ----------------------------------------------------------------
+
+def test_access_lines(serve):
+    server = serve(plain, access_log_format=(
+        '%(h)s %(l)s %(u)s "%(r)s" %(s)s %(B)s %(m)s %(U)s %(q)s %(H)s '
+        '"%(f)s" "%(a)s" %({x-y}i)s %({content-type}o)s %({wsgi.version}e)s '
+        '%(p)s %(T)s %(nothing)s'))
+    response = talk(server, get("/a?b", 'User-Agent: "\x9b', "X-Y: z"))
+    line, = server.log.lines()
+    assert line.startswith(
+        f'127.0.0.1 - - "GET /a?b HTTP/1.1" 200 {len(response)} GET /a b '
+        'HTTP/1.1 "-" "\\x22\\x9b" z text/plain (1, 0) <')
+    assert line.endswith("> 0 -")
+    with pytest.raises(ValueError):
+        pywsgi.WSGIServer(LOCAL, plain, access_log_format="%(h")
+
+
+def test_counters(serve):
+    server = serve(plain, metrics_path="/metrics")
+    talk(server, get() * 3 + b"bad\r\n")
+    _, headers, body = split(talk(server, get("/metrics")))
+    assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    lines = body.decode().splitlines()
+    assert 'http_requests_total{code="200"} 3' in lines
+    assert 'http_requests_total{code="400"} 1' in lines
+    assert "http_connections 1" in lines
+    assert "http_request_seconds_count 4" in lines
+    assert talk(serve(plain), get("/metrics")).endswith(b"ok")
