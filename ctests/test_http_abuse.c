@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -148,6 +149,76 @@ static void without_memory(void **state)
     }
 }
 
+/* The same for an answer in pieces, of which one is a file, to a peer that
+ * does not read until later. */
+
+typedef struct streamed {
+    gcore_http_request *request;
+    int file;
+    int told;
+} streamed;
+
+static void file_sent(void *arg, int64_t result)
+{
+    streamed *it = arg;
+
+    (void)result;
+    it->told++;
+}
+
+static void stream_answer(void *arg, gcore_http_request *request)
+{
+    static char piece[300000];
+    streamed *it = arg;
+    int error = gcore_http_start(request, 200, NULL, NULL, 0);
+
+    it->request = request;
+    if (error == 0)
+        error = gcore_http_write(request, piece, sizeof piece);
+    if (error >= 0)
+        error = gcore_http_send_file(request, it->file, 0, 1000, file_sent,
+                                     it);
+    if (error < 0)
+        it->told++;
+}
+
+static void streaming_without_memory(void **state)
+{
+    static const char get[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    int successes = 0;
+
+    (void)state;
+    for (int k = 1; successes < 1; k++) {
+        streamed it = {.file = memfd_create("part", MFD_CLOEXEC)};
+        echo_server server;
+
+        assert_int_equal(ftruncate(it.file, 1000), 0);
+        taking_open(&server, NULL);
+        assert_ok(gcore_http_server_start(server.server, stream_answer,
+                                          &it));
+        peer_open(&one, &server);
+        support_fail_allocation(k);
+        peer_send(&one, get, sizeof get - 1);
+        settle(&server, &one);
+        if (it.request && gcore_http_finish(it.request) == 0)
+            settle(&server, &one);
+        support_fail_allocation(0);
+        settle(&server, &one);
+        if (it.request)
+            assert_int_equal(it.told, 1);
+        if (!support_allocation_failed()) {
+            assert_true(one.size > 301000);
+            assert_memory_equal(one.got + one.size - 5, "0\r\n\r\n", 5);
+            successes++;
+        }
+        gcore_http_request_unref(it.request);
+        peer_close(&one);
+        echo_close(&server);
+        close(it.file);
+        assert_true(k < 100);
+    }
+}
+
 static void a_server_without_memory(void **state)
 {
     gcore_hub *hub = hub_new();
@@ -230,6 +301,7 @@ int main(void)
         TEST(in_random_pieces),
         TEST(ends_at_every_byte),
         TEST(without_memory),
+        TEST(streaming_without_memory),
         TEST(a_server_without_memory),
         TEST(many_idle),
     };

@@ -488,7 +488,8 @@ static void unread_bodies(void **state)
         assert_int_equal(gcore_http_read(request, buffer, 10), -EALREADY);
         gcore_http_request_unref(request);
         expect(&it, &one, ok);
-        peer_say(&one, i ? "A: b\r\n\r\n\r\n0\r\n\r\n" GET : "A: b\r\n\r\n" GET);
+        peer_say(&one, i ? "A: b\r\n\r\n\r\n0\r\n\r\n" GET
+                         : "A: b\r\n\r\n" GET);
         request = take(&it, &one);
         assert_int_equal(gcore_http_request_head(request)->target_size, 1);
         assert_ok(respond(request, 200, "", "x"));

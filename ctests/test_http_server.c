@@ -598,9 +598,12 @@ static void out_of_descriptors(void **state)
     gcore_completion out;
     echo_server it;
     uint16_t port;
-    int fd = listening(&port);
+    int fd;
 
     (void)state;
+    if (support_under_valgrind())
+        skip(); /* its own limit closes what the kernel has accepted */
+    fd = listening(&port);
     taking_open(&it, NULL);
     assert_ok(gcore_http_server_listen(it.server, fd));
     dial(&one, port);

@@ -235,7 +235,8 @@ static int check(gcore_http_request *request, int status, const char **reason,
     if (!*reason)
         *reason = gcore_http_reason(status);
     if (status < 100 || status > 999 || strlen(*reason) > REASON_LIMIT ||
-        !gcore__http_all(*reason, strlen(*reason), GCORE__BYTE_TEXT) || (!headers && headers_size) ||
+        !gcore__http_all(*reason, strlen(*reason), GCORE__BYTE_TEXT) ||
+        (!headers && headers_size) ||
         read_lines(it, headers, headers_size) < 0)
         return -EINVAL;
     if (request->begun || request->head.status)
@@ -429,13 +430,13 @@ int gcore_http_send_file(gcore_http_request *request, int fd, int64_t offset,
         return (int)count;
     }
     gcore__http_conn_enter(conn);
+    request->file = fd;
+    request->file_offset = offset;
+    request->file_left = count;
     piece = piece_of(frame, (size_t)snprintf(frame, sizeof frame, "%llx\r\n",
                                              (unsigned long long)count));
     if (count && request->mode == GCORE__HTTP_CHUNKS)
         error = gcore__http_cork(conn, &piece, 1);
-    request->file = fd;
-    request->file_offset = offset;
-    request->file_left = count;
     if (error == 0)
         gcore__http_file_begin(conn);
     gcore__http_conn_leave(conn);

@@ -80,7 +80,8 @@ static bool read_words(const char *line, const char *end, char *peer,
         return true;
     for (int i = 1; i < 5; i++)
         sizes[i] = next_word(&line, end, &words[i]);
-    if (words[4] + sizes[4] != end || sizes[0] != 4 || memcmp(words[0], "TCP", 3) != 0 ||
+    if (words[4] + sizes[4] != end || sizes[0] != 4 ||
+        memcmp(words[0], "TCP", 3) != 0 ||
         (words[0][3] != '4' && words[0][3] != '6'))
         return false;
     family = words[0][3] == '4' ? AF_INET : AF_INET6;
