@@ -17,5 +17,6 @@
 #include <gcore/stream.h>
 #include <gcore/server.h>
 #include <gcore/tls.h>
+#include <gcore/udp.h>
 
 #endif

@@ -84,6 +84,7 @@ extern "C" {
     X(ECONNREFUSED, "nobody listens there")                                   \
     X(ECONNRESET, "the peer closed or reset the connection")                  \
     X(EDEADLK, "the thread would wait for itself")                            \
+    X(EDESTADDRREQ, "it must be said where to")                               \
     X(EHOSTUNREACH, "no way to that host")                                    \
     X(EINTR, "interrupted by a signal")                                       \
     X(EINVAL, "invalid argument")                                             \
