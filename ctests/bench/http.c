@@ -45,7 +45,7 @@ int event_base_dispatch(struct event_base *base);
 
 #define BODY "Hello, world!"
 
-enum { SERVERS = 3, MOST_RUNS = 21 };
+enum { SERVERS = 4, MOST_RUNS = 21 };
 
 static void fail(const char *what)
 {
@@ -74,17 +74,42 @@ static void greet(void *arg, gcore_http_request *request)
     gcore_http_request_unref(request);
 }
 
-static void serve_gcore(int fd)
+static gcore_hub *open_gcore(int fd, gcore_http_server **server)
 {
-    gcore_http_server *server;
     gcore_hub *hub;
 
     if (gcore_hub_new(NULL, &hub) < 0 ||
-        gcore_http_server_new(hub, NULL, &server) < 0 ||
-        gcore_http_server_start(server, greet, NULL) < 0 ||
-        gcore_http_server_listen(server, fd) < 0)
+        gcore_http_server_new(hub, NULL, server) < 0 ||
+        gcore_http_server_listen(*server, fd) < 0)
         fail("gcore");
+    return hub;
+}
+
+static void serve_gcore(int fd)
+{
+    gcore_http_server *server;
+    gcore_hub *hub = open_gcore(fd, &server);
+
+    gcore_http_server_start(server, greet, NULL);
     gcore_hub_run(hub);
+}
+
+/* The way of a binding: requests are fetched after each poll. */
+static void serve_completions(int fd)
+{
+    enum { BATCH = 64 };
+    gcore_http_request *requests[BATCH];
+    gcore_completion out[BATCH];
+    gcore_http_server *server;
+    gcore_hub *hub = open_gcore(fd, &server);
+    int count;
+
+    gcore_http_server_watch(server, GCORE_COMPLETE, NULL);
+    while (gcore_hub_poll(hub, out, BATCH, GCORE_FOREVER) >= 0) {
+        while ((count = gcore_http_server_take(server, requests, BATCH)) > 0)
+            for (int i = 0; i < count; i++)
+                greet(NULL, requests[i]);
+    }
 }
 
 /* libev and llhttp */
@@ -189,8 +214,9 @@ typedef struct subject {
 } subject;
 
 static subject subjects[SERVERS] = {
-    {.name = "libgcore", .serve = serve_gcore},
     {.name = "libev + llhttp", .serve = serve_bare},
+    {.name = "libgcore", .serve = serve_gcore},
+    {.name = "the same, completions", .serve = serve_completions},
     {.name = "evhttp", .serve = serve_evhttp},
 };
 
@@ -291,9 +317,9 @@ int main(int count, char **arguments)
     for (int i = 0; i < SERVERS; i++) {
         double cost = median(subjects[i].costs, runs);
 
-        printf("  %-16s %8.0f /s  %6.2f us  (libev + llhttp / this: %.2f)\n",
+        printf("  %-22s %8.0f /s  %6.2f us  (libev + llhttp / this: %.2f)\n",
                subjects[i].name, median(subjects[i].rates, runs), cost,
-               median(subjects[1].costs, runs) / cost);
+               median(subjects[0].costs, runs) / cost);
         kill(subjects[i].process, SIGKILL);
         waitpid(subjects[i].process, NULL, 0);
     }
