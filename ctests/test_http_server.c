@@ -653,6 +653,32 @@ static void draining(void **state)
     echo_close(&it);
 }
 
+/* An answer that had begun before says nothing of the close that follows. */
+static void draining_during_an_answer(void **state)
+{
+    gcore_http_request *request;
+    told told_of = {0};
+    echo_server it;
+
+    (void)state;
+    taking_open(&it, NULL);
+    peer_open(&one, &it);
+    peer_say(&one, GET);
+    request = take(&it, &one);
+    assert_ok(gcore_http_start(request, 200, NULL, NULL, 0));
+    assert_ok(gcore_http_write(request, "x", 1));
+    assert_ok(gcore_http_server_drain(it.server, GCORE_FOREVER, tell,
+                                      &told_of));
+    assert_ok(gcore_http_finish(request));
+    gcore_http_request_unref(request);
+    settle(&it, &one);
+    assert_true(one.closed);
+    assert_int_equal(told_of.count, 1);
+    assert_int_equal(told_of.result, 0);
+    peer_close(&one);
+    echo_close(&it);
+}
+
 static void draining_in_vain(void **state)
 {
     gcore_http_request *request;
@@ -917,6 +943,7 @@ int main(void)
         TEST(accepting),
         TEST(out_of_descriptors),
         TEST(draining),
+        TEST(draining_during_an_answer),
         TEST(draining_in_vain),
         TEST(the_hub_closes),
         TEST(ending_from_within),

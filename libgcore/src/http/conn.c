@@ -108,6 +108,15 @@ int gcore__http_conn_new(gcore_http_server *server, int fd,
     return 0;
 }
 
+/* Its request, if any, is not its any more. */
+static void let_go(gcore__http_conn *conn, int error)
+{
+    if (!conn->request)
+        return;
+    conn->server->stats.active--;
+    gcore__http_request_part(conn->request, error);
+}
+
 int gcore__http_conn_detach(gcore__http_conn *conn, int error)
 {
     gcore_http_server *server = conn->server;
@@ -124,10 +133,7 @@ int gcore__http_conn_detach(gcore__http_conn *conn, int error)
     gcore__buffer_clear(&conn->in);
     gcore__buffer_clear(&conn->out);
     gcore_hub_forget_fd(server->hub, fd, -ECANCELED);
-    if (conn->request) {
-        server->stats.active--;
-        gcore__http_request_part(conn->request, error);
-    }
+    let_go(conn, error);
     gcore__http_left(server);
     gcore__http_conn_leave(conn);
     return fd;
@@ -165,15 +171,6 @@ static void sent_all(gcore__http_conn *conn)
     conn->state = GCORE__HTTP_LINGERING;
     conn->deadline = later(conn, LINGER_TIME);
     conn->lingered = 0;
-}
-
-/* Its request, if any, is not its any more. */
-static void let_go(gcore__http_conn *conn, int error)
-{
-    if (!conn->request)
-        return;
-    conn->server->stats.active--;
-    gcore__http_request_part(conn->request, error);
 }
 
 void gcore__http_conn_end(gcore__http_conn *conn, bool linger)
@@ -357,6 +354,10 @@ static void next_request(gcore__http_conn *conn)
     const gcore_http_options *options = &conn->server->options;
 
     let_go(conn, -EALREADY);
+    if (conn->server->draining) {
+        gcore__http_conn_end(conn, gcore__buffer_size(&conn->in) > 0);
+        return;
+    }
     conn->deadline = later(conn, gcore__buffer_size(&conn->in)
                                      ? options->head_timeout
                                      : options->idle_timeout);

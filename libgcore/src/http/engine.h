@@ -77,7 +77,6 @@ struct gcore__http_conn {
     int fd; /* -1 once closed */
     gcore__http_state state;
     int busy;     /* how many of its functions are running */
-    bool corked;  /* `out` begins with a head that waits for its body */
     bool blocked; /* the kernel takes no more for now */
     bool linger;  /* the peer may be sending still */
     bool proxied; /* a PROXY header is to come first */
@@ -110,7 +109,6 @@ struct gcore_http_request {
     gcore_http_head head;
     int refs;     /* the application's, or the queue's */
     int holds;    /* its connection's, and one a wait */
-    bool queued;
     gcore__link link; /* in server->waiting */
     gcore_hub *hub;
     gcore__http_conn *conn;
