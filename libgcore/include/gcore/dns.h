@@ -367,7 +367,8 @@ typedef struct gcore_dns_hints {
  * Looks up the addresses of a host and the port of a service.
  *   node      a name or an address; NULL: this host
  *   service   a service's name or a number; NULL: port 0
- *   hints     NULL: no flags, any family, any type of socket
+ *   hints     NULL: any family, any type of socket, and libc's flags for
+ *             that, AI_V4MAPPED and AI_ADDRCONFIG
  *   deadline  until when to wait; GCORE_NOW: take what is known here, or
  *             fail with -ETIMEDOUT
  *   done      told the result, or GCORE_COMPLETE

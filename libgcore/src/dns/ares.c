@@ -1,0 +1,514 @@
+/*
+ * The wire: c-ares, which sends a question to the servers, and again, and by
+ * TCP, until one of them has answered. Its sockets are watched by the hub,
+ * its timeouts by one timer.
+ *
+ * c-ares from 1.28 on hands over parsed records, which are copied into an
+ * answer; before that it hands over bytes, which message.c reads.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define CARES_NO_DEPRECATED
+#include <ares.h>
+#if ARES_VERSION >= 0x011c00
+#define HAS_RECORDS 1
+#endif
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "dns/dns.h"
+
+#define CLASS_IN 1
+
+/* A socket of c-ares's. */
+struct gcore__socket {
+    gcore__link link;
+    gcore__wire *wire;
+    gcore_watch *watch;
+    int fd;
+};
+
+struct gcore__wire {
+    gcore__link link; /* in resolver->wires */
+    gcore_resolver *resolver;
+    ares_channel channel;
+    gcore_watch *timer;
+    gcore__link sockets;
+    int asked;    /* and not answered */
+    int inside;   /* calls of c-ares */
+    int error;    /* that must end all questions */
+    bool retired;
+    bool ticking;
+};
+
+struct asking {
+    gcore__wire *wire;
+    gcore__question *question;
+    int type;
+    char name[];
+};
+
+/* Memory: the copy of c-ares in the library is nobody else's, so what it
+ * takes is counted with the rest. */
+
+static int library_status;
+
+#ifdef GCORE_CARES_OWN
+static void *take(size_t bytes)
+{
+    return gcore__resize(NULL, bytes ? bytes : 1);
+}
+
+static void *resize(void *block, size_t bytes)
+{
+    return gcore__resize(block, bytes ? bytes : 1);
+}
+#endif
+
+static void init_library(void)
+{
+#ifdef GCORE_CARES_OWN
+    library_status = ares_library_init_mem(ARES_LIB_INIT_ALL, take,
+                                           gcore__free, resize);
+#else
+    library_status = ares_library_init(ARES_LIB_INIT_ALL);
+#endif
+}
+
+/* Errors */
+
+static int error_of(int status)
+{
+    switch (status) {
+    case ARES_ENODATA:
+        return -GCORE_EAI_NODATA;
+    case ARES_ENOTFOUND:
+    case ARES_EBADNAME:
+    case ARES_EBADQUERY:
+    case ARES_EBADSTR:
+        return -GCORE_EAI_NONAME;
+    case ARES_ENOMEM:
+        return -ENOMEM;
+    case ARES_EDESTRUCTION:
+    case ARES_ECANCELLED:
+        return -ECANCELED;
+    case ARES_EFORMERR:
+    case ARES_EBADRESP:
+        return -GCORE_EAI_FAIL;
+    default:
+        return -GCORE_EAI_AGAIN;
+    }
+}
+
+/* Calls of c-ares: what they leave to be done is done afterwards */
+
+static void enter(gcore__wire *wire)
+{
+    wire->inside++;
+}
+
+static void set_timer(gcore__wire *wire);
+
+static void leave(gcore__wire *wire)
+{
+    if (--wire->inside > 0)
+        return;
+    if (wire->error < 0) {
+        wire->inside++;
+        ares_cancel(wire->channel);
+        wire->inside--;
+        wire->error = 0;
+    }
+    if (wire->retired && wire->asked == 0)
+        gcore__wire_free(wire);
+    else
+        set_timer(wire);
+}
+
+/* Timeouts. Asking c-ares when the next one is may cost time in proportion
+ * to what is on the wire, so it is asked only when the timer has run out;
+ * none can come earlier than the first question's. */
+
+static void tick(void *arg, int64_t result)
+{
+    gcore__wire *wire = arg;
+
+    wire->ticking = false;
+    if (result < 0)
+        return;
+    enter(wire);
+    ares_process_fd(wire->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    leave(wire);
+}
+
+static int64_t next_timeout(gcore__wire *wire)
+{
+    struct timeval time;
+
+    if (!ares_timeout(wire->channel, NULL, &time))
+        return wire->resolver->config->timeout;
+    return time.tv_sec * GCORE__NS + time.tv_usec * INT64_C(1000);
+}
+
+static void set_timer(gcore__wire *wire)
+{
+    int64_t moment;
+
+    if (wire->ticking || wire->asked == 0)
+        return;
+    moment = gcore_clock() + next_timeout(wire);
+    wire->ticking = gcore_watch_start(wire->timer, GCORE_ONCE, moment, tick,
+                                      wire) == 0;
+}
+
+/* Sockets */
+
+static void ready(void *arg, int64_t result)
+{
+    struct gcore__socket *socket = arg;
+    gcore__wire *wire = socket->wire;
+    int fd = socket->fd;
+
+    if (result == -ECANCELED) /* the hub closes */
+        return;
+    if (result < 0) /* c-ares is to find out what it is */
+        result = GCORE_READ | GCORE_WRITE;
+    enter(wire);
+    ares_process_fd(wire->channel,
+                    result & GCORE_READ ? fd : ARES_SOCKET_BAD,
+                    result & GCORE_WRITE ? fd : ARES_SOCKET_BAD);
+    leave(wire);
+}
+
+static struct gcore__socket *find_socket(gcore__wire *wire, int fd)
+{
+    for (gcore__link *link = wire->sockets.next; link != &wire->sockets;
+         link = link->next) {
+        struct gcore__socket *socket = GCORE__OF(struct gcore__socket, link,
+                                                 link);
+
+        if (socket->fd == fd)
+            return socket;
+    }
+    return NULL;
+}
+
+static int add_socket(gcore__wire *wire, int fd, unsigned events,
+                      struct gcore__socket **out)
+{
+    struct gcore__socket *socket = gcore__alloc(sizeof *socket);
+    int error;
+
+    if (!socket)
+        return -ENOMEM;
+    error = gcore_io_new(wire->resolver->hub, fd, events, &socket->watch);
+    if (error < 0) {
+        gcore__free(socket);
+        return error;
+    }
+    gcore_watch_set_keepalive(socket->watch, 0);
+    socket->wire = wire;
+    socket->fd = fd;
+    gcore__list_append(&wire->sockets, &socket->link);
+    *out = socket;
+    return 0;
+}
+
+static void free_socket(struct gcore__socket *socket)
+{
+    gcore_watch_stop(socket->watch);
+    gcore_watch_unref(socket->watch);
+    gcore__list_remove(&socket->link);
+    gcore__free(socket);
+}
+
+static int watch_socket(gcore__wire *wire, int fd, unsigned events)
+{
+    struct gcore__socket *socket = find_socket(wire, fd);
+    int error;
+
+    if (!socket) {
+        error = add_socket(wire, fd, events, &socket);
+    } else {
+        gcore_watch_stop(socket->watch);
+        error = gcore_io_set(socket->watch, fd, events);
+    }
+    if (error < 0)
+        return error;
+    return gcore_watch_start(socket->watch, 0, GCORE_FOREVER, ready, socket);
+}
+
+/* c-ares wants to know of a socket; nothing when it is about to close it. */
+static void socket_changed(void *arg, ares_socket_t fd, int readable,
+                           int writable)
+{
+    gcore__wire *wire = arg;
+    struct gcore__socket *socket;
+    unsigned events = (readable ? GCORE_READ : 0u) |
+                      (writable ? GCORE_WRITE : 0u);
+    int error;
+
+    if (events != 0) {
+        error = watch_socket(wire, fd, events);
+        if (error < 0)
+            wire->error = error;
+        return;
+    }
+    socket = find_socket(wire, fd);
+    if (!socket)
+        return;
+    free_socket(socket);
+    gcore_hub_forget_fd(wire->resolver->hub, fd, -EBADF);
+}
+
+/* The channel */
+
+static int flags_of(const gcore_resolver *resolver)
+{
+    static const unsigned own = GCORE_RESOLVER_NOEDNS | GCORE_RESOLVER_NOENV |
+                                GCORE_RESOLVER_CACHE;
+    unsigned flags = resolver->options.flags;
+    int all = (int)(flags & ~own) | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES;
+
+    if (!(flags & GCORE_RESOLVER_NOEDNS))
+        all |= ARES_FLAG_EDNS;
+    if (resolver->config->use_tcp)
+        all |= ARES_FLAG_USEVC;
+    return all;
+}
+
+static int milliseconds(int64_t ns)
+{
+    int64_t ms = (ns + 999999) / 1000000;
+
+    return ms > INT32_MAX ? INT32_MAX : (int)ms;
+}
+
+static int open_channel(gcore__wire *wire)
+{
+    const gcore_resolver *resolver = wire->resolver;
+    const gcore__config *config = resolver->config;
+    char lookups[] = "b";
+    char nothing[] = "/dev/null";
+    struct ares_options options = {
+        .flags = flags_of(resolver),
+        .timeout = milliseconds(config->timeout),
+        .tries = config->tries,
+        .ndots = 0,
+        .socket_receive_buffer_size = (int)resolver->options.receive_buffer,
+        .lookups = lookups,
+        .sock_state_cb = socket_changed,
+        .sock_state_cb_data = wire,
+        .ednspsz = (int)resolver->options.edns_size,
+        .resolvconf_path = nothing,
+    };
+    int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
+               ARES_OPT_NDOTS | ARES_OPT_SOCK_RCVBUF | ARES_OPT_LOOKUPS |
+               ARES_OPT_SOCK_STATE_CB | ARES_OPT_EDNSPSZ |
+               ARES_OPT_RESOLVCONF | ARES_OPT_DOMAINS |
+               (config->rotate ? ARES_OPT_ROTATE : ARES_OPT_NOROTATE);
+    int status;
+
+#ifdef ARES_OPT_QUERY_CACHE
+    mask |= ARES_OPT_QUERY_CACHE; /* of no seconds: the resolver has its own */
+#endif
+    status = ares_init_options(&wire->channel, &options, mask);
+    if (status == ARES_SUCCESS)
+        return 0;
+    return status == ARES_ENOMEM ? -ENOMEM : -EINVAL;
+}
+
+static int set_servers(gcore__wire *wire)
+{
+    const gcore__config *config = wire->resolver->config;
+    struct ares_addr_port_node nodes[GCORE__SERVERS];
+
+    memset(nodes, 0, sizeof nodes);
+    for (int i = 0; i < config->server_count; i++) {
+        const gcore__server *server = &config->servers[i];
+
+        nodes[i].family = server->family;
+        memcpy(&nodes[i].addr, server->bytes,
+               server->family == AF_INET ? 4 : 16);
+        nodes[i].udp_port = server->udp_port;
+        nodes[i].tcp_port = server->tcp_port;
+        nodes[i].next = i + 1 < config->server_count ? &nodes[i + 1] : NULL;
+    }
+    return ares_set_servers_ports(wire->channel, nodes) == ARES_SUCCESS
+               ? 0
+               : -ENOMEM;
+}
+
+static int set_local(gcore__wire *wire)
+{
+    const gcore_resolver_options *options = &wire->resolver->options;
+    gcore_dns_address address;
+    struct in_addr address4;
+
+    if (options->local_device)
+        ares_set_local_dev(wire->channel, options->local_device);
+    if (!options->local_ip)
+        return 0;
+    if (gcore__address_parse(options->local_ip, &address) < 0)
+        return -EINVAL;
+    memcpy(&address4, address.bytes, sizeof address4);
+    if (address.family == AF_INET)
+        ares_set_local_ip4(wire->channel, ntohl(address4.s_addr));
+    else
+        ares_set_local_ip6(wire->channel, address.bytes);
+    return 0;
+}
+
+int gcore__wire_new(gcore_resolver *resolver, gcore__wire **out)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    gcore__wire *wire;
+    int error;
+
+    pthread_once(&once, init_library);
+    if (library_status != ARES_SUCCESS)
+        return -ENOMEM;
+    wire = gcore__alloc(sizeof *wire);
+    if (!wire)
+        return -ENOMEM;
+    wire->resolver = resolver;
+    gcore__list_init(&wire->sockets);
+    gcore__list_append(&resolver->wires, &wire->link);
+    error = gcore_timer_new(resolver->hub, &wire->timer);
+    if (error == 0) {
+        gcore_watch_set_keepalive(wire->timer, 0);
+        error = open_channel(wire);
+    }
+    if (error == 0)
+        error = set_servers(wire);
+    if (error == 0)
+        error = set_local(wire);
+    if (error < 0) {
+        gcore__wire_free(wire);
+        return error;
+    }
+    *out = wire;
+    return 0;
+}
+
+gcore__wire *gcore__wire_of(gcore__link *link)
+{
+    return GCORE__OF(gcore__wire, link, link);
+}
+
+void gcore__wire_free(gcore__wire *wire)
+{
+    wire->inside++; /* its questions must not free it, too */
+    gcore__list_remove(&wire->link);
+    if (wire->channel)
+        ares_destroy(wire->channel);
+    while (!gcore__list_empty(&wire->sockets))
+        free_socket(GCORE__OF(struct gcore__socket, link,
+                              wire->sockets.next));
+    if (wire->timer) {
+        gcore_watch_stop(wire->timer);
+        gcore_watch_unref(wire->timer);
+    }
+    gcore__free(wire);
+}
+
+void gcore__wire_retire(gcore__wire *wire)
+{
+    wire->retired = true;
+    enter(wire);
+    leave(wire);
+}
+
+/* Asking */
+
+/* The answer's reference goes with it. */
+static void answered(struct asking *asking, int error, gcore__answer *answer)
+{
+    gcore__wire *wire = asking->wire;
+    gcore__question *question = asking->question;
+
+    if (error == -ECANCELED && wire->error < 0)
+        error = wire->error;
+    wire->asked--;
+    gcore__free(asking);
+    gcore__question_answered(question, answer ? 0 : error, answer);
+}
+
+/* Whether the server has said something about the name. */
+static bool is_answer(int status)
+{
+    return status == ARES_SUCCESS || status == ARES_ENODATA ||
+           status == ARES_ENOTFOUND;
+}
+
+#ifdef HAS_RECORDS
+
+#include "dns/ares_records.h"
+
+static void heard(void *arg, ares_status_t status, size_t timeouts,
+                  const ares_dns_record_t *message)
+{
+    struct asking *asking = arg;
+    gcore__answer *answer = NULL;
+    int error = error_of((int)status);
+
+    (void)timeouts;
+    if (message && is_answer((int)status))
+        error = gcore__records_read(message, asking->name, asking->type,
+                                    &answer);
+    answered(asking, error, answer);
+}
+
+static void ask(gcore__wire *wire, struct asking *asking)
+{
+    ares_query_dnsrec(wire->channel, asking->name, ARES_CLASS_IN,
+                      (ares_dns_rec_type_t)asking->type, heard, asking,
+                      NULL);
+}
+
+#else
+
+static void heard(void *arg, int status, int timeouts, unsigned char *bytes,
+                  int length)
+{
+    struct asking *asking = arg;
+    gcore__answer *answer = NULL;
+    int error = error_of(status);
+
+    (void)timeouts;
+    if (bytes && is_answer(status))
+        error = gcore__message_read(bytes, (size_t)length, asking->name,
+                                    asking->type, &answer);
+    answered(asking, error, answer);
+}
+
+static void ask(gcore__wire *wire, struct asking *asking)
+{
+    ares_query(wire->channel, asking->name, CLASS_IN, asking->type, heard,
+               asking);
+}
+
+#endif
+
+void gcore__wire_ask(gcore__wire *wire, gcore__question *question,
+                     const char *name, int type)
+{
+    size_t length = strlen(name);
+    struct asking *asking = gcore__alloc(sizeof *asking + length + 1);
+
+    if (!asking) {
+        gcore__question_answered(question, -ENOMEM, NULL);
+        return;
+    }
+    asking->wire = wire;
+    asking->question = question;
+    asking->type = type;
+    memcpy(asking->name, name, length + 1);
+    wire->asked++;
+    enter(wire);
+    ask(wire, asking);
+    leave(wire);
+}

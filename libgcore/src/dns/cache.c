@@ -1,0 +1,106 @@
+/*
+ * Answers and hosts kept for their time to live; when there are too many,
+ * the one that was not used for the longest time goes.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <ctype.h>
+#include <string.h>
+
+#include "dns/dns.h"
+
+struct entry {
+    gcore__node node;
+    gcore__link link; /* in `used` */
+    gcore__shared *shared;
+    char key[];
+};
+
+bool gcore__key_set(gcore__key *key, char kind, int number, const char *name)
+{
+    size_t length = 0;
+
+    for (; name[length]; length++) {
+        if (length + 1 >= sizeof key->bytes.name)
+            return false;
+        key->bytes.name[length] = (char)tolower((unsigned char)name[length]);
+    }
+    key->bytes.name[length] = '\0';
+    key->bytes.kind = (uint8_t)kind;
+    key->bytes.number[0] = (uint8_t)(number >> 8);
+    key->bytes.number[1] = (uint8_t)number;
+    key->length = offsetof(gcore__key, bytes.name) -
+                  offsetof(gcore__key, bytes) + length;
+    return true;
+}
+
+int gcore__cache_init(gcore__cache *cache, size_t limit)
+{
+    cache->limit = limit;
+    gcore__list_init(&cache->used);
+    return gcore__table_init(&cache->table);
+}
+
+static void drop(gcore__cache *cache, struct entry *entry)
+{
+    gcore__table_remove(&cache->table, &entry->node);
+    gcore__list_remove(&entry->link);
+    gcore__shared_unref(entry->shared);
+    gcore__free(entry);
+}
+
+void gcore__cache_clear(gcore__cache *cache)
+{
+    while (!gcore__list_empty(&cache->used))
+        drop(cache, GCORE__OF(struct entry, link, cache->used.next));
+}
+
+void gcore__cache_free(gcore__cache *cache)
+{
+    gcore__cache_clear(cache);
+    gcore__table_free(&cache->table);
+}
+
+static struct entry *find(gcore__cache *cache, const gcore__key *key)
+{
+    gcore__node *node = gcore__table_find(&cache->table, &key->bytes,
+                                          key->length);
+
+    return node ? GCORE__OF(struct entry, node, node) : NULL;
+}
+
+void *gcore__cache_find(gcore__cache *cache, const gcore__key *key,
+                        int64_t now)
+{
+    struct entry *entry = find(cache, key);
+
+    if (!entry)
+        return NULL;
+    if (entry->shared->expires <= now) {
+        drop(cache, entry);
+        return NULL;
+    }
+    gcore__list_remove(&entry->link);
+    gcore__list_append(&cache->used, &entry->link);
+    return entry->shared;
+}
+
+void gcore__cache_keep(gcore__cache *cache, const gcore__key *key,
+                       void *shared)
+{
+    struct entry *entry = find(cache, key);
+
+    if (entry)
+        drop(cache, entry);
+    while (cache->table.count >= cache->limit)
+        drop(cache, GCORE__OF(struct entry, link, cache->used.next));
+    entry = gcore__alloc(sizeof *entry + key->length);
+    if (!entry)
+        return; /* it is asked for again */
+    memcpy(entry->key, &key->bytes, key->length);
+    entry->node.key = entry->key;
+    entry->node.length = (uint32_t)key->length;
+    entry->shared = gcore__shared_ref(shared);
+    gcore__list_append(&cache->used, &entry->link);
+    gcore__table_add(&cache->table, &entry->node);
+}

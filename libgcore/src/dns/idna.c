@@ -1,0 +1,94 @@
+/*
+ * International names, by libidn2. It is loaded when the first such name
+ * comes, as libc does: a program that has none needs no libidn2.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <idn2.h>
+
+#include "dns/dns.h"
+
+static struct {
+    int (*encode)(const char *input, char **output, int flags);
+    int (*decode)(const char *input, char **output, int flags);
+    void (*free)(void *text);
+} idn2;
+
+static void *symbol(void *library, const char *name)
+{
+    return library ? dlsym(library, name) : NULL;
+}
+
+/* A function's address is no object's: copied byte by byte. */
+#define TAKE(member, library, name)                                           \
+    do {                                                                      \
+        void *address = symbol(library, name);                                \
+        memcpy(&idn2.member, &address, sizeof address);                       \
+    } while (0)
+
+static void load(void)
+{
+    void *library = dlopen("libidn2.so.0", RTLD_NOW | RTLD_LOCAL);
+
+    TAKE(encode, library, "idn2_to_ascii_8z");
+    TAKE(decode, library, "idn2_to_unicode_8z8z");
+    TAKE(free, library, "idn2_free");
+}
+
+static bool is_loaded(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, load);
+    return idn2.encode && idn2.decode && idn2.free;
+}
+
+bool gcore__is_ascii(const char *text)
+{
+    while (*text && !(*text & 0x80))
+        text++;
+    return !*text;
+}
+
+static int convert(int (*function)(const char *, char **, int), int flags,
+                   const char *name, char *out)
+{
+    char *converted = NULL;
+    int status = function(name, &converted, flags);
+    int error = 0;
+
+    if (status != IDN2_OK)
+        return status == IDN2_MALLOC ? -ENOMEM : -GCORE_EAI_IDN;
+    if (strlen(converted) < GCORE__NAME_ROOM)
+        memcpy(out, converted, strlen(converted) + 1);
+    else
+        error = -GCORE_EAI_IDN;
+    idn2.free(converted);
+    return error;
+}
+
+int gcore__idna_encode(const char *name, char *out)
+{
+    if (gcore__is_ascii(name)) {
+        if (strlen(name) >= GCORE__NAME_ROOM)
+            return -GCORE_EAI_NONAME;
+        memcpy(out, name, strlen(name) + 1);
+        return 0;
+    }
+    if (!is_loaded())
+        return -GCORE_EAI_IDN;
+    return convert(idn2.encode, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL, name,
+                   out);
+}
+
+int gcore__idna_decode(const char *name, char *out)
+{
+    if (!is_loaded())
+        return -GCORE_EAI_IDN;
+    return convert(idn2.decode, 0, name, out);
+}

@@ -1,0 +1,208 @@
+/*
+ * Questions on their way: identical ones are one, and no more than so many
+ * are on the wire at a time, for a socket's buffer holds only so many
+ * answers. One that nobody waits for any more leaves the queue; on the wire
+ * it stays, and counts, until the wire is done with it.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <string.h>
+
+#include "dns/dns.h"
+
+struct gcore__question {
+    gcore__node node;
+    gcore__link link; /* in the queue; else of its own */
+    gcore__link waits;
+    gcore_resolver *resolver;
+    bool sent;
+    int type;
+    size_t key_length;
+    char key[]; /* as a gcore__key; ends with the name */
+};
+
+#define KEY_HEAD                                                              \
+    (offsetof(gcore__key, bytes.name) - offsetof(gcore__key, bytes))
+
+static const char *name_of(const gcore__question *question)
+{
+    return question->key + KEY_HEAD;
+}
+
+static void attach(gcore__question *question, gcore__wait *wait)
+{
+    wait->question = question;
+    gcore__list_append(&question->waits, &wait->link);
+}
+
+static gcore__question *find(gcore_resolver *resolver, const gcore__key *key)
+{
+    gcore__node *node = gcore__table_find(&resolver->questions, &key->bytes,
+                                          key->length);
+
+    return node ? GCORE__OF(gcore__question, node, node) : NULL;
+}
+
+static gcore__question *add(gcore_resolver *resolver, const gcore__key *key,
+                            int type)
+{
+    gcore__question *question = gcore__alloc(sizeof *question + key->length +
+                                             1);
+
+    if (!question)
+        return NULL;
+    question->resolver = resolver;
+    question->type = type;
+    question->key_length = key->length;
+    memcpy(question->key, &key->bytes, key->length);
+    question->node.key = question->key;
+    question->node.length = (uint32_t)key->length;
+    gcore__list_init(&question->waits);
+    gcore__list_append(&resolver->queue, &question->link);
+    resolver->stats.queued++;
+    gcore__table_add(&resolver->questions, &question->node);
+    return question;
+}
+
+static void unqueue(gcore__question *question)
+{
+    if (gcore__list_empty(&question->link))
+        return;
+    gcore__list_remove(&question->link);
+    question->resolver->stats.queued--;
+}
+
+static void discard(gcore__question *question)
+{
+    unqueue(question);
+    gcore__table_remove(&question->resolver->questions, &question->node);
+    gcore__free(question);
+}
+
+/* Puts questions on the wire while there is room. */
+static void pump(gcore_resolver *resolver)
+{
+    if (resolver->pumping)
+        return;
+    resolver->pumping = true;
+    while (!gcore__list_empty(&resolver->queue) &&
+           resolver->stats.in_flight < resolver->options.in_flight) {
+        gcore__question *question =
+            GCORE__OF(gcore__question, link, resolver->queue.next);
+        int error = resolver->wire ? 0
+                                   : gcore__wire_new(resolver,
+                                                     &resolver->wire);
+
+        unqueue(question);
+        question->sent = true;
+        resolver->stats.in_flight++;
+        resolver->stats.questions++;
+        if (error < 0)
+            gcore__question_answered(question, error, NULL);
+        else
+            gcore__wire_ask(resolver->wire, question, name_of(question),
+                            question->type);
+    }
+    resolver->pumping = false;
+}
+
+int gcore__question_ask(gcore_lookup *lookup, const char *name, int type,
+                        gcore__wait *wait, gcore__answer **out)
+{
+    gcore_resolver *resolver = lookup->resolver;
+    gcore__question *question;
+    gcore__key key;
+
+    if (!gcore__key_set(&key, 'q', type, name))
+        return -GCORE_EAI_NONAME;
+    if (resolver->caching) {
+        *out = gcore__cache_find(&resolver->cache, &key, gcore_clock());
+        if (*out) {
+            resolver->stats.hits++;
+            gcore__shared_ref(*out);
+            return 1;
+        }
+    }
+    if (lookup->local)
+        return -ETIMEDOUT;
+    question = find(resolver, &key);
+    if (question) {
+        resolver->stats.shared++;
+        attach(question, wait);
+        return 0;
+    }
+    question = add(resolver, &key, type);
+    if (!question)
+        return -ENOMEM;
+    attach(question, wait);
+    pump(resolver);
+    return 0;
+}
+
+void gcore__question_leave(gcore__wait *wait)
+{
+    gcore__question *question = wait->question;
+
+    if (!question)
+        return;
+    wait->question = NULL;
+    gcore__list_remove(&wait->link);
+    if (gcore__list_empty(&question->waits) && !question->sent)
+        discard(question);
+}
+
+static void keep(gcore__question *question, gcore__answer *answer)
+{
+    gcore_resolver *resolver = question->resolver;
+    int64_t most = answer->error < 0 ? resolver->options.negative_ttl
+                                     : resolver->options.cache_ttl;
+    int64_t ttl = answer->ttl * GCORE__NS;
+    gcore__key key;
+
+    if (ttl > most)
+        ttl = most;
+    answer->shared.expires = gcore_clock() + ttl;
+    if (!resolver->caching || resolver->closed || ttl <= 0)
+        return;
+    key.length = question->key_length;
+    memcpy(&key.bytes, question->key, key.length);
+    gcore__cache_keep(&resolver->cache, &key, answer);
+}
+
+void gcore__question_answered(gcore__question *question, int error,
+                              gcore__answer *answer)
+{
+    gcore_resolver *resolver = question->resolver;
+
+    resolver->stats.in_flight -= question->sent;
+    if (answer) {
+        resolver->stats.answers++;
+        error = answer->error;
+        keep(question, answer);
+    } else {
+        resolver->stats.failures++;
+    }
+    /* It is over before anybody can ask the same again. */
+    unqueue(question);
+    gcore__table_remove(&resolver->questions, &question->node);
+    while (!gcore__list_empty(&question->waits)) {
+        gcore__wait *wait = GCORE__OF(gcore__wait, link,
+                                      question->waits.next);
+
+        gcore__list_remove(&wait->link);
+        wait->question = NULL;
+        gcore__ask_answered(wait, error, answer);
+    }
+    gcore__free(question);
+    gcore__shared_unref(answer);
+    if (!resolver->closed)
+        pump(resolver);
+}
+
+void gcore__questions_drop(gcore_resolver *resolver)
+{
+    while (!gcore__list_empty(&resolver->queue))
+        gcore__question_answered(
+            GCORE__OF(gcore__question, link, resolver->queue.next),
+            -ECANCELED, NULL);
+}
