@@ -1,30 +1,8 @@
 """Every test here ends by checking that it left no descriptor open."""
-import gc
-import os
-
-import gevent
 import pytest
+from descriptor_fixtures import nothing_left  # noqa: F401
 
 KINDS = ("FileObjectPosix", "FileObjectThread", "FileObjectBlock")
-SETTLING_TURNS = 200
-
-
-def open_descriptors():
-    return len(os.listdir("/proc/self/fd"))
-
-
-@pytest.fixture(autouse=True)
-def nothing_left():
-    # Made once and kept: what hub and pool need for themselves.
-    gevent.get_hub().threadpool.apply(int)
-    before = open_descriptors()
-    yield
-    for _ in range(SETTLING_TURNS):
-        if open_descriptors() <= before:
-            return
-        gc.collect()
-        gevent.sleep(0.005)
-    raise AssertionError(f"{open_descriptors() - before} left open")
 
 
 @pytest.fixture(params=KINDS)

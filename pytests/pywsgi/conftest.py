@@ -1,5 +1,6 @@
 import pytest
-from serving_fixtures import nothing_left, quiet
+from descriptor_fixtures import nothing_left
+from serving_fixtures import quiet
 from wire import LOCAL, Log
 
 from gevent import pywsgi

@@ -1,3 +1,4 @@
-from serving_fixtures import nothing_left, quiet
+from descriptor_fixtures import nothing_left
+from serving_fixtures import quiet
 
 __all__ = ["nothing_left", "quiet"]

@@ -1,33 +1,14 @@
 """A TLS server that echoes, a context that trusts it, and a check that no
 descriptor is left open."""
-import gc
-import os
 import pathlib
 import ssl as native
 
 import gevent
 import pytest
+from descriptor_fixtures import nothing_left  # noqa: F401
 
 #: Key and certificate of localhost, other.localhost and 127.0.0.1.
 PEM = str(pathlib.Path(__file__).with_name("localhost.pem"))
-SETTLING_TURNS = 200
-
-
-def open_descriptors():
-    return len(os.listdir("/proc/self/fd"))
-
-
-@pytest.fixture(autouse=True)
-def nothing_left():
-    gevent.get_hub()
-    before = open_descriptors()
-    yield
-    for _ in range(SETTLING_TURNS):
-        if open_descriptors() <= before:
-            return
-        gc.collect()
-        gevent.sleep(0.005)
-    raise AssertionError(f"{open_descriptors() - before} left open")
 
 
 @pytest.fixture

@@ -1,28 +1,25 @@
 """Every test here ends by checking that it left no descriptor open and no
 child unreaped."""
-import gc
 import os
 
 import gevent
 import pytest
+from descriptor_fixtures import SETTLING_TURNS, nothing_left  # noqa: F401
 
-SETTLING_TURNS = 200
 
-
-def open_descriptors():
-    return len(os.listdir("/proc/self/fd"))
+def has_child():
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 @pytest.fixture(autouse=True)
-def nothing_left():
-    gevent.get_hub()
-    before = open_descriptors()
+def no_child_left():
     yield
     for _ in range(SETTLING_TURNS):
-        if open_descriptors() <= before:
-            break
-        gc.collect()
+        if not has_child():
+            return
         gevent.sleep(0.005)
-    assert open_descriptors() <= before
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    raise AssertionError("a child was left")

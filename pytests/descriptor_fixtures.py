@@ -1,0 +1,28 @@
+"""A fixture for tests that open files and sockets; a folder's conftest.py
+imports it."""
+import gc
+import os
+
+import gevent
+import pytest
+
+SETTLING_TURNS = 200
+
+
+def open_descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """Ends by checking that the test left no descriptor open."""
+    # Made once and kept: what hub and pool need for themselves.
+    gevent.get_hub().threadpool.apply(int)
+    before = open_descriptors()
+    yield
+    for _ in range(SETTLING_TURNS):
+        if open_descriptors() <= before:
+            return
+        gc.collect()
+        gevent.sleep(0.005)
+    raise AssertionError(f"{open_descriptors() - before} left open")
