@@ -1,4 +1,6 @@
 """Every test here ends by checking that it left no descriptor open."""
+import os
+
 import pytest
 from descriptor_fixtures import nothing_left  # noqa: F401
 
