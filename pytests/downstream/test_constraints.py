@@ -262,6 +262,43 @@ def test_what_is_wrapped_is_called(monkeypatch, errors):
     assert gevent.get_hub().NOT_ERROR == (Exception,)
 
 
+def test_classes_are_replaced_by_traced_ones(run_program):
+    """Constraint 11: ddtrace, which puts subclasses in their places."""
+    done = run_program("""
+        import gevent, gevent._imap, gevent.greenlet, gevent.pool
+
+        def traced(base):
+            class Traced(Mixin, base):
+                "Tells of each that is made."
+            return Traced
+
+        class Mixin:
+            def __init__(self, *args, **kwargs):
+                made.append(type(self).__bases__[1].__name__)
+                super().__init__(*args, **kwargs)
+
+        made = []
+        replaced = traced(gevent.Greenlet)
+        maps = traced(gevent.pool.IMap), traced(gevent.pool.IMapUnordered)
+        for module in (gevent, gevent.greenlet, gevent.pool, gevent._imap):
+            module.Greenlet = replaced
+        gevent.pool.Group.greenlet_class = replaced
+        gevent.spawn, gevent.spawn_later = (
+            replaced.spawn, replaced.spawn_later)
+        for module in (gevent.pool, gevent._imap):
+            module.IMap, module.IMapUnordered = maps
+        pool = gevent.pool.Pool(2)
+        assert pool.map(str, [1, 2]) == ["1", "2"]
+        assert set(pool.imap_unordered(str, [1, 2])) == {"1", "2"}
+        gevent.joinall([gevent.spawn(int), gevent.spawn_later(0, int),
+                        pool.apply_async(int)])
+        gevent.killall([gevent.spawn(gevent.sleep, 10)])
+        gevent.kill(gevent.spawn(gevent.sleep, 10))
+        print(*sorted(set(made)))
+    """)
+    assert done.stdout == "Greenlet IMap IMapUnordered\n"
+
+
 def test_watchers(hub):
     """Constraint 12: uWSGI, pyzmq, pika, gipc, RelStorage."""
     loop = hub.loop

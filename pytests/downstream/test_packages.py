@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -95,6 +96,11 @@ def answers(port):
     return True
 
 
+def get(port, number):
+    url = f"http://127.0.0.1:{port}/{number}"
+    return urllib.request.urlopen(url, timeout=30).read()
+
+
 @needs("gunicorn")
 @pytest.mark.parametrize("worker", ["gevent", "gevent_pywsgi"])
 def test_gunicorn(worker, tmp_path):
@@ -103,17 +109,34 @@ def test_gunicorn(worker, tmp_path):
     with running("-m", "gunicorn", "-k", worker, "-b", f"127.0.0.1:{port}",
                  "app:application", folder=tmp_path) as process:
         until(lambda: answers(port), process, tmp_path)
-
-        def get(number):
-            url = f"http://127.0.0.1:{port}/{number}"
-            return urllib.request.urlopen(url, timeout=30).read()
-
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            bodies = list(pool.map(get, range(AT_ONCE)))
+            bodies = list(pool.map(lambda number: get(port, number),
+                                   range(AT_ONCE)))
         assert bodies == [b"it works: /%d" % n for n in range(AT_ONCE)]
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=40) == 0, (
             tmp_path / "output").read_text()
+
+
+@needs("uwsgi")
+def test_uwsgi(tmp_path):
+    (tmp_path / "app.py").write_text(APPLICATION)
+    port = free_port()
+    with open(tmp_path / "output", "wb") as output:
+        process = subprocess.Popen(
+            [Path(sys.executable).with_name("uwsgi"), "--gevent", "30",
+             "--gevent-monkey-patch", "--http-socket", f"127.0.0.1:{port}",
+             "--module", "app", "--die-on-term", "-H", sys.prefix],
+            cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        until(lambda: answers(port), process, tmp_path)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            bodies = list(pool.map(lambda number: get(port, number),
+                                   range(AT_ONCE)))
+        assert bodies == [b"it works: /%d" % n for n in range(AT_ONCE)]
+    finally:
+        process.terminate()
+        process.wait()
 
 
 TASKS = """
@@ -518,3 +541,170 @@ def test_sentry(run_program):
         assert events[0]["exception"]["values"][0]["type"] == (
             "ZeroDivisionError")
     """)
+
+
+@needs("ddtrace")
+def test_ddtrace(run_program):
+    done = run_program("""
+        import ddtrace
+        ddtrace.patch(gevent=True)
+        from gevent import monkey; monkey.patch_all()
+        import gevent, gevent.pool
+        from ddtrace.trace import tracer
+        tracer.enabled = False
+
+        with tracer.trace("parent") as parent:
+            def child():
+                gevent.sleep(0)
+                with tracer.trace("child") as span:
+                    return span.parent_id == parent.span_id
+
+            print(gevent.spawn(child).get(),
+                  gevent.spawn_later(0, child).get(),
+                  gevent.pool.Pool(2).map(lambda _: child(), range(3)),
+                  list(gevent.pool.Group().imap_unordered(
+                      lambda _: child(), range(3))))
+    """, DD_TRACE_ENABLED="true", DD_INSTRUMENTATION_TELEMETRY_ENABLED="0",
+                       DD_REMOTE_CONFIGURATION_ENABLED="0")
+    assert done.stdout == (
+        "True True [True, True, True] [True, True, True]\n"), done.stderr
+
+
+GRPC_SERVER = """
+import grpc, time
+from concurrent import futures
+
+class Handler(grpc.GenericRpcHandler):
+    def service(self, details):
+        def answer(request, context):
+            time.sleep(0.05)
+            return b"re: " + request
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+server = grpc.server(futures.ThreadPoolExecutor(20))
+server.add_generic_rpc_handlers((Handler(),))
+print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+server.start()
+time.sleep(50)
+"""
+
+GRPC_CLIENT = """
+import gevent, grpc, sys
+channel = grpc.insecure_channel("127.0.0.1:" + sys.argv[1])
+call = channel.unary_unary("/some/method")
+jobs = [gevent.spawn(call, b"%d" % n) for n in range(20)]
+gevent.joinall(jobs, raise_error=True)
+print([job.value for job in jobs] == [b"re: %d" % n for n in range(20)])
+channel.close()
+"""
+
+GRPC_PATCHING = """
+from gevent import monkey; monkey.patch_all()
+import grpc.experimental.gevent
+grpc.experimental.gevent.init_gevent()
+"""
+
+
+@needs("grpcio")
+@pytest.mark.parametrize("patching", ["", GRPC_PATCHING],
+                         ids=["plain server", "patched server"])
+def test_grpc(patching, run_program):
+    with subprocess.Popen([sys.executable, "-c", patching + GRPC_SERVER],
+                          stdout=subprocess.PIPE, text=True) as server:
+        port = server.stdout.readline().strip()
+        done = run_program(GRPC_PATCHING + GRPC_CLIENT, port)
+        server.kill()
+    assert done.stdout == "True\n"
+
+
+@needs("yappi")
+def test_yappi(run_program):
+    done = run_program("""
+        import gevent, yappi
+        yappi.set_context_backend("greenlet")
+
+        def work():
+            gevent.sleep(0.01)
+
+        yappi.start()
+        gevent.joinall([gevent.spawn(work) for _ in range(3)])
+        yappi.stop()
+        print([s.ncall for s in yappi.get_func_stats() if s.name == "work"])
+        print(len(yappi.get_greenlet_stats()) >= 3)
+    """)
+    assert done.stdout == "[3]\nTrue\n"
+
+
+@needs("asyncio-gevent")
+def test_asyncio_gevent(run_program):
+    done = run_program("""
+        from gevent import monkey; monkey.patch_all()
+        import asyncio, asyncio_gevent, gevent
+        asyncio.set_event_loop_policy(asyncio_gevent.EventLoopPolicy())
+
+        async def wait_for_a_greenlet(number):
+            await asyncio.sleep(0.01)
+            greenlet = gevent.spawn(
+                lambda: (gevent.sleep(0.01), 2 * number)[1])
+            return await asyncio_gevent.greenlet_to_future(greenlet)
+
+        async def main():
+            return await asyncio.gather(*map(wait_for_a_greenlet, range(5)))
+
+        print(asyncio.run(main()))
+    """)
+    assert done.stdout == "[0, 2, 4, 6, 8]\n"
+
+
+@needs("psycopg", "pymongo")
+def test_drivers_find_themselves_patched(run_program):
+    done = run_program("""
+        from gevent import monkey; monkey.patch_all()
+        import gevent, psycopg.waiting, pymongo
+        assert psycopg.waiting.wait is not psycopg.waiting.wait_c
+        client = pymongo.MongoClient("127.0.0.1", 1,
+                                     serverSelectionTimeoutMS=300)
+        ticks = []
+
+        def tick():
+            while True:
+                ticks.append(1)
+                gevent.sleep(0.01)
+
+        ticking = gevent.spawn(tick)
+        try:
+            client.admin.command("ping")
+        except pymongo.errors.ServerSelectionTimeoutError:
+            print(len(ticks) > 1)
+        client.close()
+        ticking.kill()
+    """)
+    assert done.stdout == "True\n"
+
+
+@needs("geventmp")
+def test_a_plugin_that_patches_multiprocessing(tmp_path):
+    """It puts locks of its own there, which are left as they are."""
+    program = tmp_path / "program.py"
+    program.write_text("""
+from gevent import monkey; monkey.patch_all()
+import gevent, multiprocessing
+
+def put(queue, lock):
+    with lock:
+        queue.put(7)
+
+if __name__ == "__main__":
+    queue, lock = multiprocessing.Queue(), multiprocessing.Lock()
+    lock.acquire()
+    process = multiprocessing.Process(target=put, args=(queue, lock))
+    process.start()
+    gevent.sleep(0.01)
+    lock.release()
+    print(queue.get(timeout=40))
+    process.join()
+    print(process.exitcode)
+""")
+    printed = subprocess.run([sys.executable, str(program)], timeout=55,
+                             capture_output=True, text=True)
+    assert printed.stdout == "7\n0\n", printed.stderr

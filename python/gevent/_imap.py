@@ -39,7 +39,7 @@ class IMapUnordered(Greenlet):
     """
 
     def __init__(self, func, iterable, spawn, maxsize=None, _zipped=False):
-        Greenlet.__init__(self)
+        super().__init__()
         self.spawn = spawn
         self._zipped = _zipped
         self.func = func

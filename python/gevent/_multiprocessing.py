@@ -144,6 +144,8 @@ class _Lock:
 
 
 def _patch_synchronize(module):
+    if module.SemLock.__module__ != module.__name__:
+        return  # a plug-in of gevent.plugins.monkey has put others there
     recursive = module.RECURSIVE_MUTEX
     native_make_methods = module.SemLock._make_methods
 

@@ -567,7 +567,7 @@ def killall(greenlets, exception=GreenletExit, block=True, timeout=None):
 
 
 def _ended_unstarted(g, exception):
-    if isinstance(g, Greenlet):
+    if isinstance(g, _engine.Task):
         return g._maybe_kill_before_started(exception)
     return g.dead
 

@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 _get_hub = get_hub_if_exists
+_get_hub_noargs = get_hub_noargs
 MAIN_THREAD_IDENT = None  # set below
 iwait = iwait_on_objects
 wait = wait_on_objects
