@@ -98,12 +98,29 @@ static void sort(gcore__host *host)
     host->sorted = now;
 }
 
-static int name_result(gcore_lookup *lookup, const char *name)
+/* The host's name; one that came by DNS and is what was asked for, as it was
+ * written there. Returns it, or NULL without memory. */
+static const char *name_of(gcore_lookup *lookup)
 {
+    const gcore__host *host = lookup->host;
+    const char *asked = lookup->ask.name;
+
+    if (host->shared.expires == GCORE_FOREVER ||
+        !gcore__name_equal(host->name, asked))
+        return host->name;
+    return gcore__arena_text(&lookup->arena, asked, strlen(host->name));
+}
+
+static int name_result(gcore_lookup *lookup)
+{
+    const char *name;
     char decoded[GCORE__NAME_ROOM];
 
     if (!(lookup->flags & AI_CANONNAME))
         return 0;
+    name = name_of(lookup);
+    if (!name)
+        return -ENOMEM;
     if (lookup->flags & AI_CANONIDN && strcasestr(name, "xn--")) {
         int error = gcore__idna_decode(name, decoded);
 
@@ -168,11 +185,11 @@ static int finish_addrinfo(gcore_lookup *lookup)
     gcore__host *host = lookup->host;
     int error;
 
-    if (lookup->address.family == AF_UNSPEC)
+    if (lookup->address.family == AF_UNSPEC || lookup->flags & AI_ALL)
         sort(host);
     error = expand(lookup, host);
     if (error == 0)
-        error = name_result(lookup, host->name);
+        error = name_result(lookup);
     if (error < 0)
         return error;
     lookup->result.ttl = gcore__seconds_left(host->shared.expires);
@@ -315,7 +332,9 @@ static int finish_host(gcore_lookup *lookup)
     const gcore__host *host = lookup->host;
     gcore_dns_result *result = &lookup->result;
 
-    result->name = host->name;
+    result->name = name_of(lookup);
+    if (!result->name)
+        return -ENOMEM;
     result->aliases = host->aliases;
     result->alias_count = host->alias_count;
     result->addresses = host->addresses;

@@ -84,9 +84,20 @@ static int worse(int a, int b)
     return a;
 }
 
+/* As libc sees it, a host whose CNAMEs lead nowhere does not exist. */
+static int meaning(const gcore__ask *ask, int error,
+                   const gcore__answer *answer)
+{
+    return error == -GCORE_EAI_NODATA && ask->search && answer &&
+                   answer->count > 0
+               ? -GCORE_EAI_NONAME
+               : error;
+}
+
 static void take(gcore__ask *ask, gcore__wait *wait, int error,
                  gcore__answer *answer)
 {
+    error = meaning(ask, error, answer);
     ask->open--;
     if (error == 0)
         ask->answers[wait - ask->waits] = gcore__shared_ref(answer);

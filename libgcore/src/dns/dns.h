@@ -136,11 +136,12 @@ int gcore__hosts_new(const char *path, gcore__hosts **out);
 void gcore__hosts_free(gcore__hosts *hosts);
 
 /* Set *out to a host of the file's, no reference; NULL where there is none.
- * `name` is in lower case. Return 0, -ENOMEM. */
+ * `name` is in lower case; `address` is no IPv4 address in IPv6's form, but
+ * may have been one: `family` is what it was. Return 0, -ENOMEM. */
 int gcore__hosts_by_name(gcore__hosts *hosts, const char *name, int family,
                          gcore__host **out);
 int gcore__hosts_by_address(gcore__hosts *hosts,
-                            const gcore_dns_address *address,
+                            const gcore_dns_address *address, int family,
                             gcore__host **out);
 
 /* config.c: what to ask and whom. */

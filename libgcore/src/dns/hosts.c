@@ -35,8 +35,9 @@ struct name {
 
 struct by_address {
     gcore__node node;
+    gcore_dns_address address; /* the key */
     const struct line *line;
-    gcore__host *host;
+    gcore__host *hosts[FAMILIES];
 };
 
 struct gcore__hosts {
@@ -117,17 +118,20 @@ static int add_use(gcore__hosts *hosts, const char *text,
 
 static int add_address(gcore__hosts *hosts, const struct line *line)
 {
+    gcore_dns_address address = line->address;
     struct by_address *entry;
 
-    if (gcore__table_find(&hosts->addresses, line->address.bytes,
-                          line->address.length))
+    if (gcore__address_is_mapped(&address))
+        gcore__address_unmap(&address);
+    if (gcore__table_find(&hosts->addresses, address.bytes, address.length))
         return 0;
     entry = gcore__arena_alloc(&hosts->arena, sizeof *entry);
     if (!entry)
         return -ENOMEM;
+    entry->address = address;
     entry->line = line;
-    entry->node.key = line->address.bytes;
-    entry->node.length = line->address.length;
+    entry->node.key = entry->address.bytes;
+    entry->node.length = entry->address.length;
     gcore__table_add(&hosts->addresses, &entry->node);
     return 0;
 }
@@ -143,14 +147,12 @@ static int add_line(gcore__hosts *hosts, char *text)
     if (!word || !read_address(word, &address))
         return 0;
     count = count_words(text);
-    if (count == 0)
-        return 0;
     line = gcore__arena_alloc(&hosts->arena, sizeof *line);
     if (!line)
         return -ENOMEM;
     line->address = address;
     line->names = gcore__arena_alloc(&hosts->arena,
-                                     count * sizeof *line->names);
+                                     (count + 1) * sizeof *line->names);
     if (!line->names)
         return -ENOMEM;
     while (error == 0 && (word = gcore__file_word(&text)) != NULL) {
@@ -159,6 +161,8 @@ static int add_line(gcore__hosts *hosts, char *text)
         line->names[line->count++] = name;
         error = name ? add_use(hosts, name, line) : -ENOMEM;
     }
+    if (count == 0) /* by its address it is known all the same */
+        line->names[line->count++] = "";
     return error < 0 ? error : add_address(hosts, line);
 }
 
@@ -201,8 +205,9 @@ static void free_made(gcore__hosts *hosts)
     for (size_t i = 0; i < hosts->addresses.room; i++)
         for (gcore__node *node = hosts->addresses.buckets[i]; node;
              node = node->next)
-            gcore__shared_unref(
-                GCORE__OF(struct by_address, node, node)->host);
+            for (int k = 0; k < FAMILIES; k++)
+                gcore__shared_unref(
+                    GCORE__OF(struct by_address, node, node)->hosts[k]);
 }
 
 void gcore__hosts_free(gcore__hosts *hosts)
@@ -254,21 +259,31 @@ static struct sizes measure(const struct use *use)
     return sizes;
 }
 
+static int add_alias(gcore__host *host, const char *name)
+{
+    const char *copy = gcore__arena_text(&host->shared.arena, name,
+                                         strlen(name));
+
+    if (!copy)
+        return -ENOMEM;
+    host->aliases[host->alias_count++] = copy;
+    return 0;
+}
+
+/* Libc's order: of a later line the name comes last, if it is another. */
 static int add_names(gcore__host *host, const struct line *line)
 {
-    for (size_t i = 0; i < line->count; i++) {
-        gcore__arena *arena = &host->shared.arena;
-        const char *name = gcore__arena_text(arena, line->names[i],
-                                             strlen(line->names[i]));
+    const char *name = line->names[0];
+    int error = 0;
 
-        if (!name)
-            return -ENOMEM;
-        if (!host->name)
-            host->name = name;
-        else
-            host->aliases[host->alias_count++] = name;
-    }
-    return 0;
+    for (size_t i = 1; i < line->count && error == 0; i++)
+        error = add_alias(host, line->names[i]);
+    if (error < 0)
+        return error;
+    if (host->name)
+        return strcmp(host->name, name) == 0 ? 0 : add_alias(host, name);
+    host->name = gcore__arena_text(&host->shared.arena, name, strlen(name));
+    return host->name ? 0 : -ENOMEM;
 }
 
 /* NULL without memory; a host without addresses when no line suits. */
@@ -320,9 +335,10 @@ int gcore__hosts_by_name(gcore__hosts *hosts, const char *text, int family,
 }
 
 int gcore__hosts_by_address(gcore__hosts *hosts,
-                            const gcore_dns_address *address,
+                            const gcore_dns_address *address, int family,
                             gcore__host **out)
 {
+    int which = family == AF_INET ? INET : ANY;
     gcore__node *node = gcore__table_find(&hosts->addresses, address->bytes,
                                           address->length);
     struct by_address *entry;
@@ -331,11 +347,11 @@ int gcore__hosts_by_address(gcore__hosts *hosts,
     if (!node)
         return 0;
     entry = GCORE__OF(struct by_address, node, node);
-    if (!entry->host) {
+    if (!entry->hosts[which]) {
         struct use use = {.line = entry->line};
 
-        entry->host = make(&use, AF_UNSPEC);
+        entry->hosts[which] = make(&use, which == INET ? AF_INET : AF_UNSPEC);
     }
-    *out = entry->host;
+    *out = entry->hosts[which];
     return *out ? 0 : -ENOMEM;
 }

@@ -28,7 +28,8 @@ static void write_name6(const uint8_t bytes[16], char *out)
     memcpy(out, "ip6.arpa", 9);
 }
 
-/* Names that cannot be a host's do not count. NULL without memory. */
+/* The first name that can be a host's; as with libc there are no aliases.
+ * NULL without memory. */
 static gcore__host *host_from(const gcore__answer *answer,
                               const gcore_dns_address *address)
 {
@@ -37,31 +38,21 @@ static gcore__host *host_from(const gcore__answer *answer,
     if (!host)
         return NULL;
     host->shared.expires = answer->shared.expires;
-    host->aliases = gcore__arena_alloc(&host->shared.arena,
-                                       answer->count * sizeof *host->aliases);
     host->name = NULL;
-    for (size_t i = 0; i < answer->count && host->aliases; i++) {
+    for (size_t i = 0; i < answer->count; i++) {
         const gcore_dns_record *record = &answer->records[i];
-        const char *name;
 
         if (record->type != GCORE_DNS_PTR ||
             !gcore__name_is_host(record->target))
             continue;
-        name = gcore__arena_text(&host->shared.arena, record->target,
-                                 strlen(record->target));
-        if (!name)
-            goto failed;
-        if (!host->name)
-            host->name = name;
-        else
-            host->aliases[host->alias_count++] = name;
+        host->name = gcore__arena_text(&host->shared.arena, record->target,
+                                       strlen(record->target));
+        if (host->name)
+            break;
+        gcore__shared_unref(host);
+        return NULL;
     }
-    if (host->aliases)
-        return host;
-
-failed:
-    gcore__shared_unref(host);
-    return NULL;
+    return host;
 }
 
 static int ask_servers(gcore_lookup *lookup)
@@ -80,7 +71,8 @@ static int ask_servers(gcore_lookup *lookup)
 static int in_file(gcore_lookup *lookup)
 {
     int error = gcore__hosts_by_address(lookup->resolver->hosts,
-                                        &lookup->address, &lookup->host);
+                                        &lookup->address, lookup->family,
+                                        &lookup->host);
 
     if (lookup->host)
         gcore__shared_ref(lookup->host);
@@ -144,6 +136,7 @@ int gcore__reverse_find(gcore_lookup *lookup)
     uint16_t port = lookup->address.port;
     int result;
 
+    lookup->family = lookup->address.family;
     if (gcore__address_is_mapped(&lookup->address))
         gcore__address_unmap(&lookup->address);
     lookup->address.port = port;

@@ -45,13 +45,14 @@ static const struct kind *find_kind(const gcore_dns_hints *hints)
     return NULL;
 }
 
-/* The number of a port as strtoul reads it; -1 for what is none. */
+/* The number of a port as strtoul reads it; -1 for what is none, which "-1"
+ * is not to libc either. */
 static int port_number(const char *service)
 {
     char *end;
     unsigned long number = strtoul(service, &end, 10);
 
-    return *end ? -1 : (int)(number & UINT16_MAX);
+    return *end || (int)number == -1 ? -1 : (int)(number & UINT16_MAX);
 }
 
 static void add(gcore_lookup *lookup, const struct kind *kind, int protocol,

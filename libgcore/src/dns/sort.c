@@ -127,22 +127,23 @@ static int compare(const struct candidate *a, const struct candidate *b)
 
     if (a->usable != b->usable)
         return a->usable - b->usable;
-    if (!a->usable)
-        return 0;
-    difference = (scope_a == scope_of(a->source)) -
-                 (scope_b == scope_of(b->source));
-    if (difference != 0)
-        return difference;
-    difference = (policy_a->label == policy_of(a->source)->label) -
-                 (policy_b->label == policy_of(b->source)->label);
-    if (difference != 0)
-        return difference;
+    if (a->usable) {
+        difference = (scope_a == scope_of(a->source)) -
+                     (scope_b == scope_of(b->source));
+        if (difference != 0)
+            return difference;
+        difference = (policy_a->label == policy_of(a->source)->label) -
+                     (policy_b->label == policy_of(b->source)->label);
+        if (difference != 0)
+            return difference;
+    }
     difference = policy_a->precedence - policy_b->precedence;
     if (difference != 0)
         return difference;
     if (scope_a != scope_b)
         return scope_b - scope_a;
-    if (a->address.family == AF_INET6 && b->address.family == AF_INET6)
+    if (a->usable && a->address.family == AF_INET6 &&
+        b->address.family == AF_INET6)
         return common_bits(a->bytes, a->source) -
                common_bits(b->bytes, b->source);
     return 0;
