@@ -54,8 +54,6 @@ def test_modules_are_bound(run_program, setup, names):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_modules_are_importable(name, run_program):
-    if "ares" in name:
-        pytest.importorskip("gevent.resolver.ares")
     run_program(f"import {name}; assert {name}.__name__ == {name!r}")
 
 

@@ -158,8 +158,6 @@ IN_MODULES = [row for row in ROWS
 
 @pytest.mark.parametrize("row", IN_MODULES, ids=lambda row: row.id)
 def test_row(row):
-    if row.module == "gevent.resolver.ares":
-        pytest.importorskip(row.module)
     if row.id not in DIFFERENCES:
         return check(row)
     with pytest.raises((AssertionError, AttributeError, ImportError)):

@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 
 import private_network
+from loop_fixtures import nothing_left  # noqa: F401
 from nameserver import NameServer
 
 #: Names and addresses that most tests ask for.

@@ -82,7 +82,7 @@ assert not different, len(different)
 """
 
 
-@pytest.mark.parametrize("resolver", ["thread", "dnspython"])
+@pytest.mark.parametrize("resolver", ["thread", "dnspython", "ares"])
 def test_as_the_system(run_in_private_network, resolver):
     if resolver == "dnspython":
         pytest.importorskip("dns")

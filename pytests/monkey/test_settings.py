@@ -31,6 +31,8 @@ FROM_ENVIRONMENT = [
     ("resolver_nameservers", "GEVENT_RESOLVER_NAMESERVERS",
      "10.0.0.1, 10.0.0.2", ["10.0.0.1", "10.0.0.2"]),
     ("resolver_timeout", "GEVENT_RESOLVER_TIMEOUT", "4", 4.0),
+    ("resolver_cache", "GEVENT_RESOLVER_CACHE", "on", True),
+    ("resolver_cache", "GEVENT_RESOLVER_CACHE", "", None),
 ]
 
 DEFAULTS = {
@@ -47,7 +49,7 @@ DEFAULTS = {
     "ares_flags": None, "ares_timeout": None, "ares_tries": None,
     "ares_ndots": None, "ares_udp_port": None, "ares_tcp_port": None,
     "ares_servers": None, "resolver_nameservers": None,
-    "resolver_timeout": None,
+    "resolver_timeout": None, "resolver_cache": None,
 }
 
 

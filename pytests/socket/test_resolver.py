@@ -5,7 +5,7 @@ import gevent
 import pytest
 
 from gevent import socket
-from gevent.resolver import AbstractResolver, blocking, thread
+from gevent.resolver import AbstractResolver, ares, blocking, thread
 from gevent.resolver._addresses import is_ipv4_addr, is_ipv6_addr
 from gevent.resolver._hostsfile import HostsFile
 
@@ -41,6 +41,7 @@ def resolvers():
     yield pytest.param(lambda hub: blocking.Resolver(hub), id='blocking')
     yield pytest.param(lambda hub: thread.Resolver(hub), id='thread')
     yield pytest.param(lambda hub: Table(), id='abstract')
+    yield pytest.param(lambda hub: ares.Resolver(hub), id='ares')
     try:
         from gevent.resolver import dnspython
     except ImportError:
@@ -198,9 +199,9 @@ def test_hosts_file(tmp_path):
 
 
 def test_the_one_that_is_missing_gives_way_to_the_next(run_program):
-    """There is no ares resolver: a list of wishes goes on to the next."""
+    """A list of wishes goes on to the next."""
     run_program('''
         import gevent
         kind = type(gevent.get_hub().resolver)
         assert kind.__module__ == 'gevent.resolver.thread', kind
-        ''', GEVENT_RESOLVER='ares,thread')
+        ''', GEVENT_RESOLVER='gevent.no_such.Resolver,thread')

@@ -545,6 +545,21 @@ class ResolverTimeout(FloatSettingMixin, AresSettingMixin, Setting):
     kwarg_name = 'timeout'
 
 
+class ResolverCache(AresSettingMixin, Setting):
+    """
+    Whether the ``ares`` resolver keeps answers for their time to live: ``1``,
+    ``on``, ``yes``, ``true`` or ``0``, ``off``, ``no``, ``false``. By default
+    it asks each time, as the system does.
+    """
+    document = True
+    name = 'resolver_cache'
+    environment_key = 'GEVENT_RESOLVER_CACHE'
+    kwarg_name = 'cache'
+
+    def _convert(self, value):
+        return None if value in (None, '') else validate_bool(value)
+
+
 def make_settings():
     """Yield a ``(name, Setting)`` pair for every setting."""
     for kind in ALL_SETTINGS:

@@ -26,6 +26,9 @@ _DEFINE = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(GCORE_\w+)[ \t]+(\S.*)$", re.M
 # The address of a function, as the engine compares it: what cffi has for
 # `lib.gcore_complete` is a wrapper with another one.
 _COMPLETE = "static gcore_done_fn *const GCORE_COMPLETE;\n"
+# The texts of the errors of name lookup, as the standard library has them.
+_SYSTEM = ("const char *gai_strerror(int error);\n"
+           "const char *hstrerror(int error);\n")
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 
 
@@ -37,7 +40,7 @@ def declarations(include: Path, compiler: str = "cc") -> str:
     :raises subprocess.CalledProcessError: the headers do not preprocess
     """
     return (_constants(include) + _preprocessed(include, compiler)
-            + _COMPLETE)
+            + _COMPLETE + _SYSTEM)
 
 
 def write_source(include: Path, output: Path, compiler: str = "cc") -> None:
@@ -46,7 +49,8 @@ def write_source(include: Path, output: Path, compiler: str = "cc") -> None:
 
     ffi = FFI()
     ffi.cdef(declarations(include, compiler))
-    ffi.set_source(MODULE, "#include <gcore.h>\n", py_limited_api=True)
+    ffi.set_source(MODULE, "#include <gcore.h>\n#include <netdb.h>\n",
+                   py_limited_api=True)
     ffi.emit_c_code(str(output))
 
 

@@ -204,6 +204,7 @@ int accel_queue_init(PyObject *module);
 int accel_local_init(PyObject *module);
 int accel_timeout_init(PyObject *module);
 int accel_taskqueue_init(PyObject *module);
+int accel_names_init(PyObject *module);
 int netio_init(PyObject *module);
 
 #endif
