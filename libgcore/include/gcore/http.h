@@ -39,6 +39,7 @@
 
 #include <gcore/base.h>
 #include <gcore/hub.h>
+#include <gcore/stream.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -311,6 +312,18 @@ GCORE_API int gcore_http_server_resume(gcore_http_server *server);
 GCORE_API int gcore_http_server_adopt(gcore_http_server *server, int fd);
 
 /*
+ * Serves a stream, such as one under TLS whose handshake is over.
+ *   stream  of the server's hub, with nothing being read or queued; the
+ *           caller's reference is taken over on success, and others are not
+ *           to be used
+ * Returns 0; -EBUSY while it is read, connecting or has bytes queued or put
+ * back; -EINVAL for another hub; -ESHUTDOWN when the stream is closed;
+ * -ENOMEM; -ECANCELED when the server is. Since 0.1.
+ */
+GCORE_API int gcore_http_server_adopt_stream(gcore_http_server *server,
+                                             gcore_stream *stream);
+
+/*
  * Drains the server: it accepts no more, closes idle connections, and answers
  * what it has with "Connection: close".
  *   deadline  until when to wait for the answers
@@ -505,8 +518,9 @@ GCORE_API void gcore_http_abort(gcore_http_request *request);
  * What had come after the head is handed over too.
  *   bytes  set to it; lives as long as the request
  *   size   set to how much it is
- * Returns the descriptor, non-blocking, the caller's from now on; -EALREADY
- * when an answer has begun; -EAGAIN while a 101 waits to be sent, see
+ * Returns the descriptor, non-blocking, the caller's from now on; -ENOTSUP
+ * for a stream (gcore_http_server_adopt_stream); -EALREADY when an answer has
+ * begun; -EAGAIN while a 101 waits to be sent, see
  * gcore_http_wait_sent; -EPIPE, -ECONNRESET; -ECANCELED. Since 0.1.
  */
 GCORE_API int gcore_http_take_over(gcore_http_request *request,

@@ -90,7 +90,7 @@ static int accept_one(listener *self)
 
     if (fd < 0)
         return errno == EAGAIN ? 0 : -errno;
-    error = gcore__http_conn_new(self->server, fd, &peer);
+    error = gcore__http_conn_new(self->server, fd, NULL, &peer);
     if (error == 0)
         return 1;
     close(fd);

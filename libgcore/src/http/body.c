@@ -6,9 +6,8 @@
  * SPDX-License-Identifier: MIT
  */
 #include <string.h>
-#include <sys/socket.h>
 
-#include "http/engine.h"
+#include "http/wire.h"
 
 #define LEAST_READ 4096
 
@@ -39,17 +38,14 @@ static int64_t fail(gcore_http_request *request, int error)
     return error;
 }
 
-/* From the socket; what the application is to be told, or the bytes. */
+/* From the peer; what the application is to be told, or the bytes. */
 static int64_t receive(gcore_http_request *request, void *buffer, size_t size)
 {
-    gcore__http_conn *conn = request->conn;
-    ssize_t got = recv(conn->fd, buffer, size, 0);
+    int64_t got = gcore__wire_receive(request->conn, buffer, size);
 
     if (got > 0)
         return got;
-    if (got == 0)
-        return fail(request, -ECONNRESET);
-    if (errno == EAGAIN || errno == EINTR) {
+    if (got == -EAGAIN) {
         request->starved = true;
         return -EAGAIN;
     }

@@ -14,11 +14,9 @@
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "http/engine.h"
 #include "http/proxy.h"
+#include "http/wire.h"
 
 /* After the last answer, what the peer still sends is read for so long and
  * so much: a close before would reset the connection, and the peer might
@@ -76,6 +74,7 @@ static int64_t again_taken(gcore_hub *hub, gcore__ready *ready)
 }
 
 int gcore__http_conn_new(gcore_http_server *server, int fd,
+                         gcore_stream *stream,
                          const struct sockaddr_storage *peer)
 {
     gcore__http_conn *conn = gcore__alloc(sizeof *conn);
@@ -93,6 +92,7 @@ int gcore__http_conn_new(gcore_http_server *server, int fd,
     set_peer(conn, peer);
     conn->server = server;
     conn->fd = fd;
+    conn->stream = stream;
     conn->proxied = server->options.flags & GCORE_HTTP_PROXY;
     conn->number = ++server->serial;
     conn->generation = gcore__fork_generation();
@@ -117,13 +117,11 @@ static void let_go(gcore__http_conn *conn, int error)
     gcore__http_request_part(conn->request, error);
 }
 
-int gcore__http_conn_detach(gcore__http_conn *conn, int error)
+/* Nothing is waited for, nothing kept. */
+static void stop(gcore__http_conn *conn)
 {
     gcore_http_server *server = conn->server;
-    int fd = conn->fd;
 
-    gcore__http_conn_enter(conn);
-    conn->fd = -1;
     gcore__list_remove(&conn->link);
     server->stats.connections--;
     gcore__ready_withdraw(server->hub, &conn->again);
@@ -132,28 +130,43 @@ int gcore__http_conn_detach(gcore__http_conn *conn, int error)
     gcore__http_output_close(conn);
     gcore__buffer_clear(&conn->in);
     gcore__buffer_clear(&conn->out);
-    gcore_hub_forget_fd(server->hub, fd, -ECANCELED);
+}
+
+int gcore__http_conn_detach(gcore__http_conn *conn, int error)
+{
+    int fd = conn->fd;
+
+    gcore__http_conn_enter(conn);
+    stop(conn);
+    gcore_hub_forget_fd(conn->server->hub, fd, -ECANCELED);
+    conn->fd = -1;
     let_go(conn, error);
-    gcore__http_left(server);
+    gcore__http_left(conn->server);
     gcore__http_conn_leave(conn);
     return fd;
 }
 
+static void end(gcore__http_conn *conn, int error, bool reset)
+{
+    if (conn->fd < 0)
+        return;
+    gcore__http_conn_enter(conn);
+    stop(conn);
+    gcore__wire_close(conn, reset);
+    conn->fd = -1;
+    let_go(conn, error);
+    gcore__http_left(conn->server);
+    gcore__http_conn_leave(conn);
+}
+
 void gcore__http_conn_close(gcore__http_conn *conn, int error)
 {
-    if (conn->fd >= 0)
-        close(gcore__http_conn_detach(conn, error));
+    end(conn, error, false);
 }
 
 void gcore__http_conn_reset(gcore__http_conn *conn, int error)
 {
-    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-
-    if (conn->fd < 0)
-        return;
-    if (!gcore__http_conn_inherited(conn))
-        setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    gcore__http_conn_close(conn, error);
+    end(conn, error, true);
 }
 
 bool gcore__http_conn_inherited(const gcore__http_conn *conn)
@@ -164,7 +177,7 @@ bool gcore__http_conn_inherited(const gcore__http_conn *conn)
 static void sent_all(gcore__http_conn *conn)
 {
     if (!conn->linger || gcore__http_conn_inherited(conn) ||
-        shutdown(conn->fd, SHUT_WR) < 0) {
+        gcore__wire_shut(conn) < 0) {
         gcore__http_conn_close(conn, -ECANCELED);
         return;
     }
@@ -324,27 +337,28 @@ static void take_received(gcore__http_conn *conn, const char *bytes,
 static void receive(gcore__http_conn *conn)
 {
     char *scratch = conn->server->scratch;
-    ssize_t got = recv(conn->fd, scratch, GCORE__HTTP_SCRATCH, 0);
+    int64_t got = gcore__wire_receive(conn, scratch, GCORE__HTTP_SCRATCH);
 
+    conn->more = false;
     if (got > 0) {
+        conn->more = gcore__wire_pending(conn);
         take_received(conn, scratch, (size_t)got);
         advance(conn);
-    } else if (got == 0) {
-        gcore__http_conn_close(conn, -ECONNRESET);
-    } else if (errno != EAGAIN && errno != EINTR) {
-        gcore__http_conn_close(conn, -errno);
+    } else if (got != -EAGAIN) {
+        gcore__http_conn_close(conn, got ? (int)got : -ECONNRESET);
     }
 }
 
 static void linger(gcore__http_conn *conn)
 {
-    ssize_t got = recv(conn->fd, conn->server->scratch, GCORE__HTTP_SCRATCH,
-                       0);
+    int64_t got;
 
-    if (got > 0)
-        conn->lingered += got;
-    if (got == 0 || conn->lingered > LINGER_BYTES ||
-        (got < 0 && errno != EAGAIN && errno != EINTR))
+    do {
+        got = gcore__wire_receive(conn, conn->server->scratch,
+                                  GCORE__HTTP_SCRATCH);
+        conn->lingered += got > 0 ? got : 0;
+    } while (got > 0 && gcore__wire_pending(conn));
+    if ((got <= 0 && got != -EAGAIN) || conn->lingered > LINGER_BYTES)
         gcore__http_conn_close(conn, -ECANCELED);
 }
 
@@ -494,7 +508,7 @@ static int settle_open(gcore__http_conn *conn)
 {
     if (conn->request)
         return settle_request(conn);
-    if (!unseen(conn))
+    if (!unseen(conn) && !conn->more)
         return gcore__http_conn_listen(conn, conn->deadline);
     gcore__http_conn_ignore(conn);
     if (!conn->again.listed &&

@@ -13,6 +13,7 @@
 
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "http/buffer.h"
@@ -75,11 +76,13 @@ struct gcore__http_conn {
     gcore_http_server *server;
     gcore_http_request *request;
     int fd; /* -1 once closed */
+    gcore_stream *stream; /* if under TLS; it owns `fd` then */
     gcore__http_state state;
     int busy;     /* how many of its functions are running */
     bool blocked; /* the kernel takes no more for now */
     bool linger;  /* the peer may be sending still */
     bool proxied; /* a PROXY header is to come first */
+    bool more;    /* there is input that the kernel does not tell of */
     gcore_watch *input;
     gcore_watch *output; /* made when first blocked */
     gcore__buffer in;
@@ -151,6 +154,7 @@ struct gcore_http_request {
 
 /* conn.c */
 int gcore__http_conn_new(gcore_http_server *server, int fd,
+                         gcore_stream *stream,
                          const struct sockaddr_storage *peer);
 
 /* Ends it at once; its request fails with `error`. */
@@ -159,7 +163,7 @@ void gcore__http_conn_close(gcore__http_conn *conn, int error);
 /* The same, and the peer learns that the answer is not whole. */
 void gcore__http_conn_reset(gcore__http_conn *conn, int error);
 
-/* Takes the descriptor out, to be somebody else's. */
+/* Takes the descriptor out, to be somebody else's; not under TLS. */
 int gcore__http_conn_detach(gcore__http_conn *conn, int error);
 
 /* Whether this process is a forked child, which shares the connection: it

@@ -3,11 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <sys/sendfile.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "http/engine.h"
+#include "http/wire.h"
 
 #define MOST_PIECES 8
 
@@ -84,21 +80,16 @@ void gcore__http_output_close(gcore__http_conn *conn)
 
 /* Sending */
 
-/* How much the kernel took; 0 when it takes none; or an error. */
-static ssize_t push(gcore__http_conn *conn, struct iovec *pieces, int count)
+/* How much was taken; 0 when nothing is for now; or an error. */
+static int64_t push(gcore__http_conn *conn, struct iovec *pieces, int count)
 {
-    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
-    ssize_t sent;
+    int64_t sent;
 
     /* What waited at the fork is the parent's to send. */
     if (conn->blocked && gcore__http_conn_inherited(conn))
         return -ECANCELED;
-    do
-        sent = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    if (sent >= 0)
-        return sent;
-    return errno == EAGAIN ? 0 : -errno;
+    sent = gcore__wire_send(conn, pieces, count);
+    return sent == -EAGAIN ? 0 : sent;
 }
 
 /* Keeps what is left behind the first `sent` bytes. */
@@ -137,7 +128,7 @@ int gcore__http_send(gcore__http_conn *conn, struct iovec *pieces, int count)
 {
     struct iovec all[MOST_PIECES + 1];
     size_t waiting = gcore__http_unsent(conn);
-    ssize_t sent;
+    int64_t sent;
 
     if (conn->blocked)
         return gcore__http_cork(conn, pieces, count);
@@ -159,7 +150,7 @@ int gcore__http_send(gcore__http_conn *conn, struct iovec *pieces, int count)
         sent = 0;
     } else {
         gcore__buffer_clear(&conn->out);
-        sent -= (ssize_t)waiting;
+        sent -= (int64_t)waiting;
     }
     if (keep_rest(conn, pieces, count, (size_t)sent) < 0)
         return lose(conn, -ENOMEM);
@@ -175,43 +166,6 @@ int gcore__http_flush(gcore__http_conn *conn)
 
 /* Files */
 
-/* For files that the kernel does not send by itself. */
-static ssize_t copy_file(gcore__http_conn *conn, gcore_http_request *request,
-                         size_t most)
-{
-    char *scratch = conn->server->scratch;
-    struct iovec piece = {.iov_base = scratch};
-    ssize_t got;
-
-    if (most > GCORE__HTTP_SCRATCH)
-        most = GCORE__HTTP_SCRATCH;
-    got = pread(request->file, scratch, most, (off_t)request->file_offset);
-    if (got <= 0)
-        return got < 0 ? -errno : 0;
-    piece.iov_len = (size_t)got;
-    got = push(conn, &piece, 1);
-    if (got == 0)
-        return -EAGAIN;
-    if (got > 0)
-        request->file_offset += got;
-    return got;
-}
-
-static ssize_t send_some(gcore__http_conn *conn, gcore_http_request *request,
-                         size_t most)
-{
-    off_t offset = (off_t)request->file_offset;
-    ssize_t sent = sendfile(conn->fd, request->file, &offset, most);
-
-    if (sent >= 0) {
-        request->file_offset = (int64_t)offset;
-        return sent;
-    }
-    if (errno == EINVAL || errno == ENOSYS)
-        return copy_file(conn, request, most);
-    return -errno;
-}
-
 /* Sends of the file what goes; `conn` may be closed then. */
 static void send_file(gcore__http_conn *conn)
 {
@@ -220,14 +174,16 @@ static void send_file(gcore__http_conn *conn)
 
     while (request->file_left > 0 && turn > 0) {
         int64_t most = request->file_left < turn ? request->file_left : turn;
-        ssize_t sent = send_some(conn, request, (size_t)most);
+        int64_t sent = gcore__wire_send_file(
+            conn, request->file, request->file_offset, (size_t)most);
 
-        if (sent == -EAGAIN || sent == -EINTR)
+        if (sent == -EAGAIN)
             break;
         if (sent <= 0) {
             gcore__http_conn_reset(conn, sent == 0 ? -EBADMSG : (int)sent);
             return;
         }
+        request->file_offset += sent;
         request->file_left -= sent;
         turn -= sent;
         conn->stalled = stall_deadline(conn);
@@ -251,7 +207,7 @@ static int send_waiting(gcore__http_conn *conn)
 {
     struct iovec piece = {.iov_base = gcore__buffer_first(&conn->out),
                           .iov_len = gcore__http_unsent(conn)};
-    ssize_t sent;
+    int64_t sent;
 
     if (piece.iov_len == 0)
         return 1;

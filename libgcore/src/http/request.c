@@ -135,6 +135,8 @@ int gcore_http_take_over(gcore_http_request *request, const void **bytes,
         return request->error;
     if (!has_agreed(request))
         return -EALREADY;
+    if (conn->stream)
+        return -ENOTSUP;
     if (gcore__http_unsent(conn))
         return -EAGAIN;
     request->taken = conn->in;

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "http/engine.h"
+#include "net/stream.h"
 
 #define SECONDS(n) ((n) * INT64_C(1000000000))
 
@@ -298,10 +299,17 @@ int gcore_http_server_new(gcore_hub *hub, const gcore_http_options *given,
     return 0;
 }
 
-int gcore_http_server_adopt(gcore_http_server *server, int fd)
+static int adopt(gcore_http_server *server, int fd, gcore_stream *stream)
 {
     struct sockaddr_storage peer = {.ss_family = AF_UNIX};
     socklen_t size = sizeof peer;
+
+    getpeername(fd, (struct sockaddr *)&peer, &size);
+    return gcore__http_conn_new(server, fd, stream, &peer);
+}
+
+int gcore_http_server_adopt(gcore_http_server *server, int fd)
+{
     int flags = fcntl(fd, F_GETFL);
 
     if (server->closed)
@@ -309,8 +317,22 @@ int gcore_http_server_adopt(gcore_http_server *server, int fd)
     if (flags < 0 || (!(flags & O_NONBLOCK) &&
                       fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0))
         return -EBADF;
-    getpeername(fd, (struct sockaddr *)&peer, &size);
-    return gcore__http_conn_new(server, fd, &peer);
+    return adopt(server, fd, NULL);
+}
+
+int gcore_http_server_adopt_stream(gcore_http_server *server,
+                                   gcore_stream *stream)
+{
+    if (server->closed)
+        return -ECANCELED;
+    if (gcore_stream_hub(stream) != server->hub)
+        return -EINVAL;
+    if (gcore_stream_closed(stream))
+        return -ESHUTDOWN;
+    if (gcore__reading(stream) || stream->queue || stream->connecting ||
+        gcore_stream_unread_length(stream))
+        return -EBUSY;
+    return adopt(server, gcore_stream_fd(stream), stream);
 }
 
 /* Draining */

@@ -47,8 +47,8 @@ static int64_t send_pieces(gcore_stream *stream, const struct iovec *pieces,
 /* sendfile has no MSG_NOSIGNAL. The signal of a peer that is gone, raised
  * after a part was sent too, is this thread's alone: it is blocked, and taken
  * out again unless one was waiting before. */
-static int64_t send_file(gcore_stream *stream, int fd, int64_t offset,
-                         size_t length)
+int64_t gcore__plain_send_file(int socket, int fd, int64_t offset,
+                               size_t length)
 {
     static const struct timespec at_once;
     off_t from = offset;
@@ -61,13 +61,19 @@ static int64_t send_file(gcore_stream *stream, int fd, int64_t offset,
     pthread_sigmask(SIG_BLOCK, &pipe, &before);
     sigpending(&waiting);
     do
-        sent = sendfile(stream->fd, fd, &from, length);
+        sent = sendfile(socket, fd, &from, length);
     while (sent < 0 && errno == EINTR);
     result = result_of(sent);
     if (sent != (ssize_t)length && !sigismember(&waiting, SIGPIPE))
         sigtimedwait(&pipe, NULL, &at_once);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return result;
+}
+
+static int64_t send_file(gcore_stream *stream, int fd, int64_t offset,
+                         size_t length)
+{
+    return gcore__plain_send_file(stream->fd, fd, offset, length);
 }
 
 static bool pending(gcore_stream *stream)

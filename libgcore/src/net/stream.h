@@ -41,6 +41,10 @@ typedef struct gcore__transport {
 
 extern const gcore__transport gcore__plain;
 
+/* sendfile to a socket, without SIGPIPE. */
+int64_t gcore__plain_send_file(int socket, int fd, int64_t offset,
+                               size_t length);
+
 /* Who reads. */
 enum gcore__reader {
     GCORE__NOBODY,

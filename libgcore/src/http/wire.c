@@ -1,0 +1,93 @@
+/*
+ * The wire: see wire.h.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "http/wire.h"
+#include "net/stream.h"
+
+static int64_t result_of(ssize_t count)
+{
+    if (count >= 0)
+        return count;
+    return errno == EINTR ? -EAGAIN : -errno;
+}
+
+int64_t gcore__wire_receive(gcore__http_conn *conn, void *buffer, size_t size)
+{
+    if (conn->stream)
+        return conn->stream->transport->receive(conn->stream, buffer, size);
+    return result_of(recv(conn->fd, buffer, size, 0));
+}
+
+int64_t gcore__wire_send(gcore__http_conn *conn, struct iovec *pieces,
+                         int count)
+{
+    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
+
+    if (conn->stream)
+        return conn->stream->transport->send(conn->stream, pieces, count);
+    return result_of(sendmsg(conn->fd, &message, MSG_NOSIGNAL));
+}
+
+/* For files that the kernel does not send by itself. */
+static int64_t copy_file(gcore__http_conn *conn, int file, int64_t offset,
+                         size_t most)
+{
+    char *scratch = conn->server->scratch;
+    struct iovec piece = {.iov_base = scratch};
+    int64_t got;
+
+    if (most > GCORE__HTTP_SCRATCH)
+        most = GCORE__HTTP_SCRATCH;
+    got = result_of(pread(file, scratch, most, (off_t)offset));
+    if (got <= 0)
+        return got;
+    piece.iov_len = (size_t)got;
+    return gcore__wire_send(conn, &piece, 1);
+}
+
+int64_t gcore__wire_send_file(gcore__http_conn *conn, int file,
+                              int64_t offset, size_t most)
+{
+    int64_t sent;
+
+    if (conn->stream)
+        return conn->stream->transport->send_file(conn->stream, file, offset,
+                                                  most);
+    sent = gcore__plain_send_file(conn->fd, file, offset, most);
+    if (sent == -EINVAL || sent == -ENOSYS)
+        sent = copy_file(conn, file, offset, most);
+    return sent == -EINTR ? -EAGAIN : sent;
+}
+
+bool gcore__wire_pending(const gcore__http_conn *conn)
+{
+    return conn->stream && conn->stream->transport->pending(conn->stream);
+}
+
+int gcore__wire_shut(gcore__http_conn *conn)
+{
+    if (conn->stream)
+        return conn->stream->transport->shut(conn->stream);
+    return shutdown(conn->fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
+void gcore__wire_close(gcore__http_conn *conn, bool reset)
+{
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
+    if (reset && !gcore__http_conn_inherited(conn))
+        setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    if (!conn->stream) {
+        gcore_hub_forget_fd(conn->server->hub, conn->fd, -ECANCELED);
+        close(conn->fd);
+        return;
+    }
+    gcore_stream_close(conn->stream);
+    gcore_stream_unref(conn->stream);
+    conn->stream = NULL;
+}
