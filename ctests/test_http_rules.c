@@ -60,6 +60,9 @@ static const rule rules[] = {
     /* Request lines */
     RULE("four words", "GET / x HTTP/1.1\r\n" H "\r\n", "400|closed"),
     RULE("two words", "GET /\r\n\r\n", "400|closed"),
+    RULE("one word, and no more", "GET\r\n", "400|closed"),
+    RULE("a bad version, and no more", "GET / HTTP/3.0\r\nHost:",
+         "505|closed"),
     RULE("one word", "GET\r\n\r\n", "400|closed"),
     RULE("two spaces", "GET  / HTTP/1.1\r\n" H "\r\n", "400|closed"),
     RULE("space at the end", "GET / HTTP/1.1 \r\n" H "\r\n", "400|closed"),

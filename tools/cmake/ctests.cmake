@@ -45,6 +45,8 @@ if(GCORE_TESTS)
                  COMMAND ${GCORE_TEST_LAUNCHER} $<TARGET_FILE:${name}>)
         if(label MATCHES "^(address|stream|listen|sendfile|udp|tls)")
             set_tests_properties(${label} PROPERTIES LABELS net)
+        elseif(label MATCHES "^http")
+            set_tests_properties(${label} PROPERTIES LABELS http)
         endif()
         set_tests_properties(${label} PROPERTIES
             TIMEOUT ${gcore_test_seconds}
@@ -63,7 +65,7 @@ if(GCORE_TESTS)
                  COMMAND ${GCORE_TEST_LAUNCHER}
                          $<TARGET_FILE:corpus_${name}> ${corpus})
         set_tests_properties(corpus_${name} PROPERTIES
-            TIMEOUT ${gcore_test_seconds})
+            LABELS ${name} TIMEOUT ${gcore_test_seconds})
     endforeach()
 
     if(TARGET gcore)

@@ -76,33 +76,6 @@ gcore__http_refusal gcore__http_scan_fields(gcore__http_scan *scan,
     return check_limits(scan, rules, size);
 }
 
-gcore__http_refusal gcore__http_scan_head(gcore__http_scan *scan,
-                                          const gcore__http_rules *rules,
-                                          const char *bytes, size_t size,
-                                          size_t *end)
-{
-    size_t next;
-
-    *end = 0;
-    if (scan->fields)
-        return gcore__http_scan_fields(scan, rules, bytes, size, end);
-    next = next_line(scan, bytes, size);
-    if (next == 2 && bytes[0] == '\r') { /* one empty line may come before */
-        scan->begin = 2;
-        next = next_line(scan, bytes, size);
-    }
-    if (!next && size - scan->begin > rules->line_limit)
-        return GCORE__HTTP_LINE_LONG;
-    if (!next)
-        return check_beginning(bytes + scan->begin, size - scan->begin);
-    if (next < 2 || bytes[next - 2] != '\r')
-        return GCORE__HTTP_LINE_END;
-    if (next - scan->begin - 2 > rules->line_limit)
-        return GCORE__HTTP_LINE_LONG;
-    scan->fields = scan->line = (uint32_t)next;
-    return gcore__http_scan_fields(scan, rules, bytes, size, end);
-}
-
 static gcore__http_refusal read_version(const char *text, size_t size,
                                         gcore_http_head *head)
 {
@@ -138,6 +111,39 @@ static gcore__http_refusal read_line(const char *line, size_t size,
     head->target = (uint32_t)(target - line);
     head->target_size = (uint32_t)(version - target);
     return read_version(version + 1, (size_t)(end - version - 1), head);
+}
+
+gcore__http_refusal gcore__http_scan_head(gcore__http_scan *scan,
+                                          const gcore__http_rules *rules,
+                                          const char *bytes, size_t size,
+                                          size_t *end)
+{
+    gcore__http_refusal refusal;
+    gcore_http_head unused;
+    size_t next;
+
+    *end = 0;
+    if (scan->fields)
+        return gcore__http_scan_fields(scan, rules, bytes, size, end);
+    next = next_line(scan, bytes, size);
+    if (next == 2 && bytes[0] == '\r') { /* one empty line may come before */
+        scan->begin = 2;
+        next = next_line(scan, bytes, size);
+    }
+    if (!next && size - scan->begin > rules->line_limit)
+        return GCORE__HTTP_LINE_LONG;
+    if (!next)
+        return check_beginning(bytes + scan->begin, size - scan->begin);
+    if (next < 2 || bytes[next - 2] != '\r')
+        return GCORE__HTTP_LINE_END;
+    if (next - scan->begin - 2 > rules->line_limit)
+        return GCORE__HTTP_LINE_LONG;
+    scan->fields = scan->line = (uint32_t)next;
+    refusal = gcore__http_scan_fields(scan, rules, bytes, size, end);
+    if (refusal || *end)
+        return refusal;
+    /* What cannot become a request need not be waited for. */
+    return read_line(bytes + scan->begin, next - scan->begin - 2, &unused);
 }
 
 gcore__http_refusal gcore__http_read_head(char *block, size_t size,

@@ -1,0 +1,283 @@
+/* The HTTP server on streams, plain and under TLS: everything that depends on
+ * how bytes go in and out. */
+#include "http.h"
+#include "net.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifdef GCORE_WITH_TLS
+
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+static char path[] = "/tmp/gcore-http-XXXXXX";
+
+/* A certificate that vouches for itself, and its key, in one file. */
+static void make_certificate(void)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *x509 = X509_new();
+    FILE *file = fdopen(mkstemp(path), "w");
+
+    assert_non_null(file);
+    ASN1_INTEGER_set(X509_get_serialNumber(x509), 1);
+    X509_gmtime_adj(X509_getm_notBefore(x509), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(x509), 3600);
+    X509_set_pubkey(x509, key);
+    assert_true(X509_sign(x509, key, EVP_sha256()) > 0);
+    assert_int_equal(PEM_write_X509(file, x509), 1);
+    assert_int_equal(
+        PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL), 1);
+    fclose(file);
+    X509_free(x509);
+    EVP_PKEY_free(key);
+}
+
+/* A connection: the server's end is served, the client's is a stream. */
+
+typedef struct line {
+    echo_server server;
+    gcore_stream *client;
+    char got[2 << 20];
+    size_t size;
+    int ended;
+} line;
+
+static line it; /* too big for the stack */
+
+static void collect(void *arg, void *data, int64_t result)
+{
+    (void)arg;
+    if (result <= 0) {
+        it.ended++;
+        return;
+    }
+    assert_true(it.size + (size_t)result < sizeof it.got);
+    memcpy(it.got + it.size, data, (size_t)result);
+    it.size += (size_t)result;
+}
+
+static void shake(gcore_stream *served)
+{
+    gcore_tls_options options = {.size = sizeof options, .certificate = path};
+    gcore_tls *server, *client;
+    told ends[2] = {{0}};
+
+    assert_ok(gcore_tls_new(&options, &server));
+    options = (gcore_tls_options){.size = sizeof options,
+                                  .flags = GCORE_TLS_NO_VERIFY};
+    assert_ok(gcore_tls_new(&options, &client));
+    assert_ok(gcore_stream_start_tls(served, server, GCORE_TLS_SERVER, NULL,
+                                     after(PATIENCE), tell, &ends[0]));
+    assert_ok(gcore_stream_start_tls(it.client, client, GCORE_TLS_CLIENT,
+                                     NULL, after(PATIENCE), tell, &ends[1]));
+    UNTIL(it.server.hub, ends[0].count && ends[1].count);
+    assert_int_equal(ends[0].result, 0);
+    assert_int_equal(ends[1].result, 0);
+    gcore_tls_unref(server);
+    gcore_tls_unref(client);
+}
+
+static void connect_line(bool tls)
+{
+    gcore_stream *served;
+    int ends[2];
+
+    it.size = 0;
+    it.ended = 0;
+    tcp_pair(ends);
+    assert_ok(gcore_stream_new(it.server.hub, ends[0], NULL, &served));
+    assert_ok(gcore_stream_new(it.server.hub, ends[1], NULL, &it.client));
+    if (tls)
+        shake(served);
+    assert_ok(gcore_http_server_adopt_stream(it.server.server, served));
+    assert_ok(gcore_stream_start(it.client, collect, NULL));
+}
+
+static void say(const char *text, size_t size)
+{
+    gcore_piece piece = {text, size};
+
+    assert_true(gcore_stream_write(it.client, &piece, 1) >= 0);
+}
+
+/* Until the answers that came end with that text. */
+static void await_end(const char *text)
+{
+    size_t size = strlen(text);
+
+    UNTIL(it.server.hub, it.size >= size &&
+                             memcmp(it.got + it.size - size, text, size) == 0);
+}
+
+static void hang_up(void)
+{
+    gcore_stream_close(it.client);
+    gcore_stream_unref(it.client);
+}
+
+static void echoes(bool tls)
+{
+    static char large[300000];
+    static const char get[] = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n"
+                              "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n";
+    static const char last[] = "GET /3 HTTP/1.1\r\nHost: a\r\n"
+                               "Connection: close\r\n\r\n";
+    char head[100];
+
+    memset(large, 'x', sizeof large);
+    large[sizeof large - 1] = '!';
+    echo_open(&it.server, NULL);
+    connect_line(tls);
+    say(get, sizeof get - 1);
+    await_end("GET /2 ");
+    snprintf(head, sizeof head,
+             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n",
+             sizeof large);
+    say(head, strlen(head));
+    say(large, sizeof large);
+    await_end("x!");
+    assert_true(it.size > sizeof large);
+    say(last, sizeof last - 1);
+    await_end("GET /3 ");
+    UNTIL(it.server.hub, it.ended);
+    hang_up();
+    echo_close(&it.server);
+}
+
+/* One byte a record. */
+static void byte_by_byte(bool tls)
+{
+    static const char post[] =
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "5\r\nhello\r\n0\r\n\r\n";
+
+    echo_open(&it.server, NULL);
+    connect_line(tls);
+    for (size_t i = 0; i < sizeof post - 1; i++)
+        say(post + i, 1);
+    await_end("POST / hello");
+    say("GARBAGE\r\n", 9);
+    await_end("request line is not method, target, version\n");
+    UNTIL(it.server.hub, it.ended);
+    hang_up();
+    echo_close(&it.server);
+}
+
+static void files(bool tls)
+{
+    static const char get[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    gcore_http_request *request = NULL;
+    int fd = memfd_create("file", MFD_CLOEXEC);
+    const void *bytes;
+    told sent = {0};
+    size_t size;
+
+    assert_int_equal(ftruncate(fd, 1 << 20), 0);
+    taking_open(&it.server, NULL);
+    connect_line(tls);
+    say(get, sizeof get - 1);
+    UNTIL(it.server.hub,
+          gcore_http_server_take(it.server.server, &request, 1) == 1);
+    assert_error(gcore_http_take_over(request, &bytes, &size), -ENOTSUP);
+    assert_ok(gcore_http_start(request, 200, NULL, NULL, 0));
+    assert_ok(gcore_http_send_file(request, fd, 0, 1 << 20, tell, &sent));
+    UNTIL(it.server.hub, sent.count);
+    assert_int_equal(sent.result, 0);
+    assert_ok(gcore_http_finish(request));
+    gcore_http_request_unref(request);
+    await_end("\r\n0\r\n\r\n");
+    assert_true(it.size > 1 << 20);
+    close(fd);
+    hang_up();
+    echo_close(&it.server);
+}
+
+static void plain_echoes(void **state)
+{
+    (void)state;
+    echoes(false);
+}
+
+static void tls_echoes(void **state)
+{
+    (void)state;
+    echoes(true);
+}
+
+static void plain_bytes(void **state)
+{
+    (void)state;
+    byte_by_byte(false);
+}
+
+static void tls_bytes(void **state)
+{
+    (void)state;
+    byte_by_byte(true);
+}
+
+static void plain_files(void **state)
+{
+    (void)state;
+    files(false);
+}
+
+static void tls_files(void **state)
+{
+    (void)state;
+    files(true);
+}
+
+static void busy_streams(void **state)
+{
+    gcore_stream *stream;
+    gcore_hub *other = hub_new();
+    int ends[2];
+
+    (void)state;
+    echo_open(&it.server, NULL);
+    tcp_pair(ends);
+    assert_ok(gcore_stream_new(it.server.hub, ends[0], NULL, &stream));
+    assert_ok(gcore_stream_start(stream, collect, NULL));
+    assert_error(gcore_http_server_adopt_stream(it.server.server, stream),
+                 -EBUSY);
+    gcore_stream_stop(stream);
+    gcore_stream_close(stream);
+    assert_error(gcore_http_server_adopt_stream(it.server.server, stream),
+                 -ESHUTDOWN);
+    gcore_stream_unref(stream);
+    assert_ok(gcore_stream_new(other, ends[1], NULL, &stream));
+    assert_error(gcore_http_server_adopt_stream(it.server.server, stream),
+                 -EINVAL);
+    gcore_stream_unref(stream);
+    hub_end(other);
+    echo_close(&it.server);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(plain_echoes), TEST(tls_echoes), TEST(plain_bytes),
+        TEST(tls_bytes),    TEST(plain_files), TEST(tls_files),
+        TEST(busy_streams),
+    };
+    int failed;
+
+    make_certificate();
+    failed = RUN(tests);
+    unlink(path);
+    return failed;
+}
+
+#else
+
+int main(void)
+{
+    return 0;
+}
+
+#endif
