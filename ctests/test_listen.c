@@ -362,6 +362,8 @@ static struct rlimit limit_descriptors(rlim_t most)
 static void out_of_descriptors_on(gcore_hub *hub)
 {
     enum { MANY = 6 };
+    /* Valgrind plays the limit itself, and closes what it accepts above it. */
+    bool played = support_under_valgrind();
     gcore_listener_options options = {.size = sizeof options,
                                       .rest = 2 * MS};
     static struct door door;
@@ -373,6 +375,11 @@ static void out_of_descriptors_on(gcore_hub *hub)
     memset(&door, 0, sizeof door);
     assert_ok(gcore_listener_start(listener, enter, &door));
     net_settle(hub);
+    if (played) {
+        gcore_listener_stop(listener);
+        gcore_listener_unref(listener);
+        return;
+    }
     for (int i = 0; i < MANY; i++)
         fds[i] = call_on(&address);
     /* Room for two more. */

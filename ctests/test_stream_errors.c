@@ -67,6 +67,16 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
     return NEXT(sendmsg)(fd, &less, flags);
 }
 
+ssize_t send(int fd, const void *data, size_t length, int flags)
+{
+    if (!(flags & MSG_DONTWAIT)) {
+        FAIL(sending);
+        if (sending.most && length > sending.most)
+            length = sending.most;
+    }
+    return NEXT(send)(fd, data, length, flags);
+}
+
 int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
 {
     FAIL(accepting);

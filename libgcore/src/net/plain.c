@@ -39,7 +39,11 @@ static int64_t send_pieces(gcore_stream *stream, const struct iovec *pieces,
     ssize_t sent;
 
     do
-        sent = sendmsg(stream->fd, &message, MSG_NOSIGNAL);
+        if (count == 1) /* the cheaper call */
+            sent = send(stream->fd, pieces[0].iov_base, pieces[0].iov_len,
+                        MSG_NOSIGNAL);
+        else
+            sent = sendmsg(stream->fd, &message, MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
     return result_of(sent);
 }
