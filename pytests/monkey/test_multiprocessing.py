@@ -201,6 +201,25 @@ def test_whether_imported_before_or_after(run_program, first):
     """)
 
 
+def test_signals_are_not_blocked_by_passing_descriptors(run_program):
+    run_program("""
+        from gevent import monkey; monkey.patch_all()
+        import os, signal
+        from multiprocessing import Pipe, reduction
+        import multiprocessing.connection
+        got = []
+        signal.signal(signal.SIGUSR1, lambda *_: got.append(1))
+        reader, writer = Pipe(False)
+        same = reduction.ForkingPickler.loads(
+            reduction.ForkingPickler.dumps(reader))
+        writer.send('x')
+        assert same.recv() == 'x'
+        assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert got
+    """)
+
+
 def test_it_is_not_imported_by_patching(run_program):
     run_program("""
         import sys
@@ -232,6 +251,28 @@ gevent.spawn(fork).join()
 gevent.sleep(0.02)
 os.write(1, b'main\\n')
 """
+
+
+def test_locks_that_dropped_greenlets_were_about_to_take(run_program):
+    run_program("""
+        from gevent import monkey; monkey.patch_all()
+        import os, threading
+        import gevent
+        lock = threading.Lock()
+        lock.acquire()
+        parked = [gevent.spawn(lock.acquire) for _ in range(3)]
+        gevent.sleep(0)
+        lock.release()  # the first of them is told, and has not run
+        if os.fork():
+            assert os.wait()[1] == 0
+            raise SystemExit
+        assert lock.acquire()
+        other = gevent.spawn(lock.acquire)
+        gevent.sleep(0)
+        lock.release()
+        assert other.get() is True
+        os._exit(0)
+    """, GEVENT_DROP_GREENLETS_ON_FORK="1")
 
 
 def test_greenlets_live_on_in_a_fork(run_program):

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import library
 
+library.add_distribution()
+
 LOCAL_NAMES = {"", "localhost", "ip6-localhost", "::", "::1", "0.0.0.0"}
 
 
@@ -144,7 +146,6 @@ def read_ids(path):
 
 
 def main(name, path, only=None):
-    library.add_distribution()
     set_up_support()
     stay_on_loopback()
     done = read_ids(path)

@@ -16,7 +16,7 @@ import hashlib
 import os
 import subprocess
 import sys
-import threading
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from fnmatch import fnmatchcase
@@ -34,6 +34,11 @@ BUILD = Path(os.environ.get("GCORE_BUILD", ROOT / "build")) / "stdlib"
 DRIVER = HERE / "driver.py"
 PROCESSES = 2
 END, EXIT = "(end of the tests)", "(exit)"
+ENVIRONMENT = {
+    "PYTHONDONTWRITEBYTECODE": "1",
+    # Many tests wait until there are no more threads than before.
+    "GEVENT_THREADPOOL_IDLE_TASK_TIMEOUT": "0.02",
+}
 # Seconds that a process may go on without a test that begins or ends: one that
 # uses the processor, and one that only waits.
 BUSY_LIMIT = 120
@@ -91,7 +96,7 @@ class Side:
         self.environment = {
             key: value for key, value in os.environ.items()
             if not key.startswith(("GEVENT", "PYTHON"))}
-        self.environment["PYTHONDONTWRITEBYTECODE"] = "1"
+        self.environment.update(ENVIRONMENT)
         build.mkdir(parents=True, exist_ok=True)
 
     def run(self, unit, only=None):
@@ -115,8 +120,8 @@ class Side:
     def _run_on(self, command, record, out):
         """Run the tests of *record* that are to come; are there any left?"""
         size = record.stat().st_size
-        folder = self.build / f"run-{threading.get_ident()}"
-        folder.mkdir(exist_ok=True)
+        # With a short name, that fits into the address of a socket.
+        folder = tempfile.mkdtemp()
         process = subprocess.Popen(
             command, env=self.environment, cwd=folder,
             stdin=subprocess.DEVNULL, stdout=out, stderr=out,

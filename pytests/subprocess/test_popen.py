@@ -485,3 +485,9 @@ def test_imported_before_patching(run_program):
     """)
     assert done.stdout.splitlines() == [
         "(b'x', None)", "b'a\\n'", "/does/not/exist"]
+
+
+def test_lines_are_no_buffer_of_bytes():
+    with pytest.warns(RuntimeWarning, match="line buffering"):
+        child = subprocess.Popen(["true"], bufsize=1, stdout=subprocess.PIPE)
+    child.communicate()

@@ -17,6 +17,7 @@ import select
 import sys
 from importlib import import_module
 from time import monotonic
+from types import SimpleNamespace
 
 from greenlet import getcurrent
 
@@ -69,7 +70,10 @@ def _patch_connection(module):
         native_init(self, handle, *args, **kwargs)
         # That of a socket of ours does not block, but the process it is passed
         # on to may know nothing of gevent.
-        os.set_blocking(handle, True)
+        try:
+            os.set_blocking(handle, True)
+        except OSError:
+            pass  # the first use will tell
 
     def _send(self, buf, write=_write):
         return native_send(self, memoryview(buf), write)
@@ -183,10 +187,18 @@ def _patch_util(module):
     module.register_after_fork(_process, _Process.drop_others_greenlets)
 
 
+# -- the thread that passes descriptors on
+
+def _patch_resource_sharer(module):
+    # It would block all signals in its thread, which is everybody's.
+    module.signal = SimpleNamespace()
+
+
 # -- when they are imported
 
 _patches = {
     'multiprocessing.connection': _patch_connection,
+    'multiprocessing.resource_sharer': _patch_resource_sharer,
     'multiprocessing.synchronize': _patch_synchronize,
     'multiprocessing.util': _patch_util,
 }

@@ -20,6 +20,7 @@ import signal
 import subprocess as __subprocess__
 import sys
 import traceback
+import warnings
 from _posixsubprocess import fork_exec
 from subprocess import (
     DEVNULL,
@@ -363,6 +364,11 @@ class Popen(__subprocess__.Popen):
             return FileObjectPosix(
                 fd, mode, self._bufsize,
                 encoding=self.encoding, errors=self.errors)
+        if self._bufsize == 1:
+            warnings.warn(
+                "line buffering (buffering=1) isn't supported in binary mode, "
+                "the default buffer size will be used", RuntimeWarning,
+                stacklevel=6)
         return FileObjectPosix(fd, mode + "b", self._bufsize)
 
     def _watch(self):

@@ -256,7 +256,7 @@ class Wait:
 
     __slots__ = ('_loop', 'greenlet', 'value', '_error', 'subject', '_timer',
                  '_state', 'woken', '_since', 'result', '_argument',
-                 '__weakref__')
+                 'abandoned', '__weakref__')
 
     def __init__(self, subject=None):
         self._loop = get_hub().loop
@@ -264,7 +264,7 @@ class Wait:
         self.greenlet = self.value = self._error = self._timer = None
         self.subject = subject
         self._state = _NEW
-        self.woken = False
+        self.woken = self.abandoned = False
         self._since = self.result = self._argument = 0
 
     @property
@@ -278,6 +278,7 @@ class Wait:
     def discard(self):
         """End the wait: nothing wakes it from now on."""
         if self._state < _RESUMED:
+            self.abandoned = self._state != _NEW
             self._state = _ENDED
             self._forget_argument()
             if self._timer is not None:

@@ -107,9 +107,9 @@ class Place:
 
     @property
     def is_lost(self):
-        """Whether it was told, but its hub is gone."""
+        """Whether it was told, but its greenlet will not be resumed."""
         loop = getattr(self.wait, '_loop', None)
-        return loop is not None and not loop.is_open
+        return loop is not None and (self.wait.abandoned or not loop.is_open)
 
 
 class _Link:

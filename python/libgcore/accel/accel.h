@@ -87,6 +87,8 @@ struct WaitObject {
     bool woken;     /* wake() or throw() was accepted */
     bool listed;    /* stands in the run queue, perhaps without effect */
     bool timed_out;
+    bool abandoned; /* ended while its greenlet was parked: that one is not
+                     * resumed */
 };
 
 extern PyTypeObject *accel_wait_type, *accel_loop_type;

@@ -282,8 +282,10 @@ int accel_links_tell_all(accel_links *links, PyObject *owner)
 
 static bool is_lost(const accel_link *link)
 {
-    return link->told && is_wait(link->what)
-           && !((WaitObject *)link->what)->loop->engine;
+    if (!link->told || !is_wait(link->what))
+        return false;
+    const WaitObject *wait = (WaitObject *)link->what;
+    return wait->abandoned || !wait->loop->engine;
 }
 
 static void drop_lost(accel_links *links)

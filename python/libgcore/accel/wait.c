@@ -36,7 +36,7 @@ static WaitObject *wait_for_loop(LoopObject *loop)
     wait->timer = NULL;
     wait->since = wait->result = 0;
     wait->state = WAIT_NEW;
-    wait->woken = wait->listed = wait->timed_out = false;
+    wait->woken = wait->listed = wait->timed_out = wait->abandoned = false;
     return wait;
 }
 
@@ -131,8 +131,10 @@ void accel_wait_discard(WaitObject *wait)
 {
     /* In the list of those that are parked it stays: its greenlet's stack has
      * it, and would take it out. */
-    if (wait->state < WAIT_RESUMED)
+    if (wait->state < WAIT_RESUMED) {
+        wait->abandoned = wait->state != WAIT_NEW;
         wait->state = WAIT_ENDED;
+    }
     disarm_timer(wait);
 }
 
