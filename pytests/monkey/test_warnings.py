@@ -90,3 +90,37 @@ def test_category():
 ])
 def test_number_of_warnings(run_program, source, count):
     assert len(warned(run_program, "SHOW\n" + source)) == count
+
+
+def test_where_ssl_was_imported_by_name(run_program, tmp_path):
+    (tmp_path / "early.py").write_text(
+        "import os\n\ntry:\n    from ssl import SSLContext\nfinally:\n    pass\n")
+    line, = warned(run_program, f"""SHOW
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+import early
+monkey.patch_all()
+""")
+    assert f"'early ({tmp_path}/early.py:4)'" in line
+
+
+def test_contexts_made_before_patching_do_not_recurse(run_program):
+    run_program("""
+        import ssl
+        from ssl import SSLContext
+        context = SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        class Mine(SSLContext):
+            pass
+        mine = Mine(ssl.PROTOCOL_TLS_CLIENT)
+        import warnings
+        warnings.simplefilter('ignore')
+        from gevent import monkey; monkey.patch_all()
+        for each in (context, mine, SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+                     Mine(ssl.PROTOCOL_TLS_SERVER),
+                     ssl.create_default_context()):
+            each.minimum_version = ssl.TLSVersion.TLSv1_2
+            each.options |= ssl.OP_NO_TICKET
+            each.verify_flags |= ssl.VERIFY_X509_STRICT
+            each.check_hostname = False
+            each.verify_mode = ssl.CERT_NONE
+    """)

@@ -178,7 +178,7 @@ def _warn_of_known_context(native_context, _warnings):
 
 def _find_module_refs(to, excluding_names=()):
     """The modules that have the object *to* among their attributes, as
-    ``name (file)`` (list of str)."""
+    ``name (file:line)`` (list of str); the line is that of the import."""
     found = []
     for name, module in list(sys.modules.items()):
         if name in excluding_names:
@@ -186,8 +186,29 @@ def _find_module_refs(to, excluding_names=()):
         attributes = getattr(module, '__dict__', None) or {}
         if any(value is to for value in list(attributes.values())):
             file = attributes.get('__file__') or '<unknown>'
-            found.append('%s (%s)' % (name, file))
+            line = _line_of_import(file, to.__module__)
+            place = file if line is None else '%s:%d' % (file, line)
+            found.append('%s (%s)' % (name, place))
     return sorted(found)
+
+
+def _line_of_import(file, imported):
+    """Where *file* imports the module named *imported*: its line (int), None
+    when that cannot be found."""
+    import ast
+    import tokenize
+    try:
+        with tokenize.open(file) as source:
+            tree = ast.parse(source.read())
+    except (OSError, SyntaxError, ValueError):
+        return None
+    for node in ast.walk(tree):
+        names = ([node.module] if isinstance(node, ast.ImportFrom) else
+                 [alias.name for alias in node.names]
+                 if isinstance(node, ast.Import) else ())
+        if imported in names:
+            return node.lineno
+    return None
 
 
 @_ignores_DoNotPatch
