@@ -766,6 +766,26 @@ static void finishing_after_the_peers_end_on(gcore_hub *hub)
 }
 ON_EACH_BACKEND(finishing_after_the_peers_end)
 
+/* A stream whose writing has failed is closed at once: what was started is
+ * not told then either. */
+static void finishing_after_a_failure_on(gcore_hub *hub)
+{
+    heard it = {0};
+    int peer;
+    gcore_stream *stream = stuffed(hub, &peer);
+
+    assert_ok(gcore_stream_start(stream, hear, &it));
+    assert_ok(gcore_stream_set_write_deadline(stream, after(MS)));
+    UNTIL(hub, gcore_stream_queued(stream) == 0);
+    assert_ok(gcore_stream_finish(stream, after(PATIENCE)));
+    assert_int_equal(gcore_stream_closed(stream), 1);
+    gcore_stream_unref(stream);
+    net_settle(hub);
+    assert_int_equal(it.ends, 0);
+    close(peer);
+}
+ON_EACH_BACKEND(finishing_after_a_failure)
+
 static void detaching_on(gcore_hub *hub)
 {
     heard it = {0};
@@ -999,6 +1019,7 @@ int main(void)
         TEST(finishing_needs_no_owner),
         TEST(finishing_ends_at_the_deadline),
         TEST(finishing_after_the_peers_end),
+        TEST(finishing_after_a_failure),
         TEST(detaching),
         TEST(connecting),
         TEST(connecting_gives_up),

@@ -283,6 +283,8 @@ int gcore_stream_finish(gcore_stream *stream, int64_t deadline)
 {
     if (stream->closed)
         return 0;
+    if (stream->reader == GCORE__STARTED)
+        gcore_stream_stop(stream);
     if (atomic_load(&stream->hub->closed) || stream->write_error ||
         stream->connecting)
         return gcore_stream_close(stream);
