@@ -257,6 +257,7 @@ class TestChildren:
         pid = self.child()
         wait_until(lambda: gevent_os._watched_children[pid].result)
         gevent_os._reap_children(0)
+        assert not gevent_os._ended_children
         with pytest.raises(ChildProcessError):
             gevent_os.waitpid(pid, 0)
 

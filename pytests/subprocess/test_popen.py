@@ -167,6 +167,7 @@ def test_both_directions_at_once():
         assert process.stdin.closed and process.stdout.closed
 
 
+@pytest.mark.filterwarnings("ignore:line buffering")
 @pytest.mark.parametrize("bufsize", [-1, 0, 1, 5])
 @pytest.mark.parametrize("text", [False, True])
 def test_buffering_and_text(bufsize, text):

@@ -15,6 +15,7 @@ child ends with it.
 """
 import os
 import sys
+from collections import deque
 from errno import EAGAIN, EBADF, EINTR
 from time import monotonic
 
@@ -232,6 +233,7 @@ class _Child:
 
 # By process id, in the order in which they were started, then ended.
 _watched_children = {}
+_ended_children = deque()  # the same, once ended, though asked for
 _exits = None  # an Event that the end of a child sets; made when waited for
 
 
@@ -259,6 +261,7 @@ def _on_child(watcher, callback, child):
     child.watcher = None
     if _watched_children.pop(pid, None) is not None:
         _watched_children[pid] = child
+        _ended_children.append(child)
     exits, _exits = _exits, None
     if exits is not None:
         exits.set()
@@ -273,9 +276,11 @@ def _on_child(watcher, callback, child):
 def _reap_children(timeout=60):
     """Forget the results of children that ended *timeout* seconds ago."""
     limit = monotonic() - timeout
-    for pid, child in list(_watched_children.items()):
-        if child.ended is not None and child.ended <= limit:
-            _watched_children.pop(pid, None)
+    while _ended_children and _ended_children[0].ended <= limit:
+        child = _ended_children.popleft()
+        pid = child.result[0]
+        if _watched_children.get(pid) is child:
+            del _watched_children[pid]
 
 
 def _wait_for_exit():
@@ -451,6 +456,7 @@ else:
 
     # The parent's children are not the child's.
     os.register_at_fork(after_in_child=_watched_children.clear)
+    os.register_at_fork(after_in_child=_ended_children.clear)
 
 def _gevent_did_monkey_patch(*_args):
     from gevent import _multiprocessing
