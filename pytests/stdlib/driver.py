@@ -7,7 +7,7 @@ before its fixtures run. Tests that are in the record already are left out, so
 that a run that hung goes on where it stopped; with ``--only``, all but those
 whose ids are lines of FILE are.
 """
-from gevent import monkey
+from gevent import get_hub, monkey
 
 # At the top, so that what multiprocessing spawns, which imports this file, is
 # patched as well.
@@ -149,6 +149,9 @@ def main(name, path, only=None):
     set_up_support()
     stay_on_loopback()
     done = read_ids(path)
+    # Some tests want the lowest free descriptors: those of the hub, made when
+    # first needed, are not to be among them.
+    get_hub()
     record = Record(path)
     try:
         suite = unittest.defaultTestLoader.loadTestsFromName(name)
