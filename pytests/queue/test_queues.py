@@ -144,6 +144,11 @@ def test_objects():
     assert 'deque([1])' in repr(queue) and 'tasks=1' in str(queue)
 
 
+def test_no_items(kind):
+    for items in (None, (), [], iter(())):
+        assert kind(None, items).empty()
+
+
 # -- the container ----------------------------------------------------------------------
 
 def test_the_container_can_be_used():

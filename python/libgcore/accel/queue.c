@@ -843,7 +843,7 @@ static int call_init(QueueObject *self, PyObject *items)
     int overridden = overrides((PyObject *)self, str_hook_init);
     int failed = -1;
     if (has_items >= 0 && overridden == 0)
-        failed = own_init(self, items);
+        failed = own_init(self, has_items ? items : NULL);
     else if (has_items >= 0 && overridden > 0)
         failed = done(PyObject_CallMethodObjArgs(
             (PyObject *)self, str_hook_init, maxsize,
