@@ -118,7 +118,7 @@ static int parse6(const char *text, gcore_dns_address *out)
     if (inet_pton(AF_INET6, plain, bytes) != 1)
         return -EINVAL;
     if (percent && parse_scope(bytes, percent + 1, &scope) < 0)
-        return -EINVAL;
+        return -ENOENT;
     gcore__address_set(out, AF_INET6, bytes, scope);
     return 0;
 }
@@ -136,7 +136,7 @@ int gcore__address_parse(const char *text, gcore_dns_address *out)
 
 int gcore_dns_parse_address(const char *text, gcore_dns_address *out)
 {
-    return gcore__address_parse(text, out);
+    return gcore__address_parse(text, out) < 0 ? -EINVAL : 0;
 }
 
 /* IPv4 in IPv6 */

@@ -274,8 +274,12 @@ static int find_addresses(gcore_lookup *lookup, const char *node,
         return error;
     if (!node)
         return this_host(lookup);
-    if (gcore__address_parse(node, &address) == 0)
+    error = gcore__address_parse(node, &address);
+    if (error == 0)
         return literal(lookup, node, &address);
+    if (error == -ENOENT)
+        return lookup->address.family == AF_INET ? -GCORE_EAI_ADDRFAMILY
+                                                 : -GCORE_EAI_NONAME;
     return named(lookup, node);
 }
 

@@ -101,6 +101,7 @@ typedef struct gcore__host {
 
 /* address.c */
 bool gcore__address_parse4(const char *text, uint8_t bytes[4]);
+/* Returns 0; -ENOENT for a scope that is not there; -EINVAL. */
 int gcore__address_parse(const char *text, gcore_dns_address *out);
 void gcore__address_set(gcore_dns_address *address, int family,
                         const void *bytes, uint32_t scope);

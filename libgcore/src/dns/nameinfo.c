@@ -102,7 +102,7 @@ static int find_name(gcore_lookup *lookup, const gcore_dns_address *address,
     lookup->flags = flags;
     lookup->finish = finish;
     lookup->failed = failed;
-    /* Until there is a better one; reverse.c may rewrite the address. */
+    /* Until there is a better one. */
     lookup->result.name = copy(lookup, own->text, strlen(own->text));
     own->port = address->port;
     if (!lookup->result.name)
