@@ -47,6 +47,8 @@ if(GCORE_TESTS)
             set_tests_properties(${label} PROPERTIES LABELS net)
         elseif(label MATCHES "^http")
             set_tests_properties(${label} PROPERTIES LABELS http)
+        elseif(label MATCHES "^dns")
+            set_tests_properties(${label} PROPERTIES LABELS dns)
         endif()
         set_tests_properties(${label} PROPERTIES
             TIMEOUT ${gcore_test_seconds}
