@@ -347,6 +347,8 @@ int gcore__hosts_by_address(gcore__hosts *hosts,
     if (!node)
         return 0;
     entry = GCORE__OF(struct by_address, node, node);
+    if (family == AF_INET6 && entry->line->address.family != AF_INET6)
+        return 0; /* asked for in IPv6's form, it must stand there so */
     if (!entry->hosts[which]) {
         struct use use = {.line = entry->line};
 

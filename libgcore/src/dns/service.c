@@ -45,14 +45,14 @@ static const struct kind *find_kind(const gcore_dns_hints *hints)
     return NULL;
 }
 
-/* The number of a port as strtoul reads it; -1 for what is none, which "-1"
- * is not to libc either. */
-static int port_number(const char *service)
+/* Whether it is a number as strtoul reads it; what is negative as an int is
+ * looked for as a name, as libc does. */
+static bool is_number(const char *service, int *port)
 {
     char *end;
-    unsigned long number = strtoul(service, &end, 10);
 
-    return *end || (int)number == -1 ? -1 : (int)(number & UINT16_MAX);
+    *port = (int)strtoul(service, &end, 10);
+    return !*end;
 }
 
 static void add(gcore_lookup *lookup, const struct kind *kind, int protocol,
@@ -94,10 +94,16 @@ int gcore__service_find(gcore_lookup *lookup, const char *service,
                         const gcore_dns_hints *hints)
 {
     const struct kind *only = NULL;
-    int port = service ? port_number(service) : 0;
+    int port = 0;
+    bool named = false;
 
-    if (port < 0 && hints->flags & AI_NUMERICSERV)
-        return -GCORE_EAI_NONAME;
+    if (service && !*service)
+        service = NULL;
+    if (service && !is_number(service, &port)) {
+        if (hints->flags & AI_NUMERICSERV)
+            return -GCORE_EAI_NONAME;
+        named = true;
+    }
     if (hints->socktype != 0 || hints->protocol != 0) {
         only = find_kind(hints);
         if (!only)
@@ -106,7 +112,7 @@ int gcore__service_find(gcore_lookup *lookup, const char *service,
         if (service && !only->name)
             return -GCORE_EAI_SERVICE;
     }
-    if (port < 0)
+    if (named || port < 0)
         return find_named(lookup, service, only);
     for (size_t i = 0; i < KINDS; i++)
         if (only ? only == &kinds[i] : kinds[i].common)
