@@ -3,8 +3,9 @@
  * TCP, until one of them has answered. Its sockets are watched by the hub,
  * its timeouts by one timer.
  *
- * c-ares from 1.28 on hands over parsed records, which are copied into an
- * answer; before that it hands over bytes, which message.c reads.
+ * c-ares from 1.28 on has parsed a message, and is asked for its bytes
+ * again, for what it hands over; before that it hands over the bytes.
+ * Either way message.c reads them: there is one reader, and it is ours.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -21,7 +22,9 @@
 
 #include "dns/dns.h"
 
+#ifndef HAS_RECORDS
 #define CLASS_IN 1
+#endif
 
 /* A socket of c-ares's. */
 struct gcore__socket {
@@ -444,22 +447,32 @@ static bool is_answer(int status)
            status == ARES_ENOTFOUND;
 }
 
-#ifdef HAS_RECORDS
+static void read_answer(struct asking *asking, int status,
+                        const unsigned char *bytes, size_t length)
+{
+    gcore__answer *answer = NULL;
+    int error = error_of(status);
 
-#include "dns/ares_records.h"
+    if (bytes && is_answer(status))
+        error = gcore__message_read(bytes, length, asking->name,
+                                    asking->type, &answer);
+    answered(asking, error, answer);
+}
+
+#ifdef HAS_RECORDS
 
 static void heard(void *arg, ares_status_t status, size_t timeouts,
                   const ares_dns_record_t *message)
 {
-    struct asking *asking = arg;
-    gcore__answer *answer = NULL;
-    int error = error_of((int)status);
+    unsigned char *bytes = NULL;
+    size_t length = 0;
 
     (void)timeouts;
-    if (message && is_answer((int)status))
-        error = gcore__records_read(message, asking->name, asking->type,
-                                    &answer);
-    answered(asking, error, answer);
+    if (message && is_answer((int)status) &&
+        ares_dns_write(message, &bytes, &length) != ARES_SUCCESS)
+        status = ARES_ENOMEM;
+    read_answer(arg, (int)status, bytes, length);
+    ares_free_string(bytes);
 }
 
 static void ask(gcore__wire *wire, struct asking *asking)
@@ -474,15 +487,8 @@ static void ask(gcore__wire *wire, struct asking *asking)
 static void heard(void *arg, int status, int timeouts, unsigned char *bytes,
                   int length)
 {
-    struct asking *asking = arg;
-    gcore__answer *answer = NULL;
-    int error = error_of(status);
-
     (void)timeouts;
-    if (bytes && is_answer(status))
-        error = gcore__message_read(bytes, (size_t)length, asking->name,
-                                    asking->type, &answer);
-    answered(asking, error, answer);
+    read_answer(arg, status, bytes, (size_t)length);
 }
 
 static void ask(gcore__wire *wire, struct asking *asking)
