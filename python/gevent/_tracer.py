@@ -179,7 +179,8 @@ class MaxSwitchTracer(_HubTracer):
 
 class SwitchWatch(_BlockingReport):
     """Finds out, by the account that the hub's loop keeps anyway, whether one
-    greenlet ran all the time, or one callback of the hub. Traces nothing; may be asked in any thread.
+    greenlet ran all the time, or one callback of the hub. Traces nothing; may
+    be asked in any thread.
 
     Greenlets that switch to one another and
     not to the hub count as one.
