@@ -44,6 +44,7 @@ typedef struct line {
     char got[2 << 20];
     size_t size;
     int ended;
+    int64_t end;
 } line;
 
 static line it; /* too big for the stack */
@@ -52,6 +53,7 @@ static void collect(void *arg, void *data, int64_t result)
 {
     (void)arg;
     if (result <= 0) {
+        it.end = result;
         it.ended++;
         return;
     }
@@ -196,6 +198,40 @@ static void files(bool tls)
     echo_close(&it.server);
 }
 
+/* An answer that ends with the connection and is given up in the middle must
+ * not look whole: no end in TLS, no end of the socket, but a reset. */
+static void cut_answers(bool tls)
+{
+    static const char get[] = "GET / HTTP/1.0\r\n\r\n";
+    gcore_http_request *request = NULL;
+
+    taking_open(&it.server, NULL);
+    connect_line(tls);
+    say(get, sizeof get - 1);
+    UNTIL(it.server.hub,
+          gcore_http_server_take(it.server.server, &request, 1) == 1);
+    assert_ok(gcore_http_start(request, 200, NULL, NULL, 0));
+    assert_true(gcore_http_write(request, "half", 4) >= 0);
+    UNTIL(it.server.hub, it.size > 4);
+    gcore_http_request_unref(request);
+    UNTIL(it.server.hub, it.ended);
+    assert_int_equal(it.end, -ECONNRESET);
+    hang_up();
+    echo_close(&it.server);
+}
+
+static void plain_cut_answers(void **state)
+{
+    (void)state;
+    cut_answers(false);
+}
+
+static void tls_cut_answers(void **state)
+{
+    (void)state;
+    cut_answers(true);
+}
+
 static void plain_echoes(void **state)
 {
     (void)state;
@@ -263,7 +299,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(plain_echoes), TEST(tls_echoes), TEST(plain_bytes),
         TEST(tls_bytes),    TEST(plain_files), TEST(tls_files),
-        TEST(busy_streams),
+        TEST(plain_cut_answers), TEST(tls_cut_answers), TEST(busy_streams),
     };
     int failed;
 

@@ -766,6 +766,38 @@ static void finishing_after_the_peers_end_on(gcore_hub *hub)
 }
 ON_EACH_BACKEND(finishing_after_the_peers_end)
 
+static void reset_in_the_child(void *arg)
+{
+    gcore_stream_reset(arg);
+}
+
+static void resetting_on(gcore_hub *hub)
+{
+    heard it = {0};
+    told one = {0};
+    int peer, full;
+    gcore_stream *stream = stream_and_peer(hub, &peer);
+    gcore_stream *queue = stuffed(hub, &full);
+
+    assert_ok(gcore_stream_start(stream, hear, &it));
+    in_child(reset_in_the_child, stream);
+    assert_int_equal(WRITE_TEXT(stream, "still ours"), 0);
+    fd_expect(hub, peer, "still ours", 10);
+    assert_ok(gcore_stream_drain(queue, 0, GCORE_FOREVER, tell, &one));
+    assert_ok(gcore_stream_reset(stream));
+    assert_ok(gcore_stream_reset(stream));
+    assert_ok(gcore_stream_reset(queue));
+    UNTIL(hub, it.ends && one.count);
+    assert_int_equal(it.end, -ECANCELED);
+    assert_int_equal(one.result, -ECANCELED);
+    assert_int_equal(fd_end(hub, peer), -ECONNRESET);
+    gcore_stream_unref(stream);
+    gcore_stream_unref(queue);
+    close(peer);
+    close(full);
+}
+ON_EACH_BACKEND(resetting)
+
 /* A stream whose writing has failed is closed at once: what was started is
  * not told then either. */
 static void finishing_after_a_failure_on(gcore_hub *hub)
@@ -1019,6 +1051,7 @@ int main(void)
         TEST(finishing_needs_no_owner),
         TEST(finishing_ends_at_the_deadline),
         TEST(finishing_after_the_peers_end),
+        TEST(resetting),
         TEST(finishing_after_a_failure),
         TEST(detaching),
         TEST(connecting),

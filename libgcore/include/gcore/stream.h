@@ -131,6 +131,13 @@ GCORE_API void gcore_stream_unref(gcore_stream *stream);
 GCORE_API int gcore_stream_close(gcore_stream *stream);
 
 /*
+ * The same, and the peer gets a reset in place of an end: what it has cannot
+ * be taken for the whole. In a forked child, which does not own the
+ * connection alone, a plain close. Returns 0. Since 0.1.
+ */
+GCORE_API int gcore_stream_reset(gcore_stream *stream);
+
+/*
  * Sends what is queued, tells the peer that no more will come, discards what
  * it still sends (so that it gets to read the answer instead of a reset)
  * and, once it has ended too, closes the stream. Needs no owner: the

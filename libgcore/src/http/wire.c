@@ -80,14 +80,17 @@ void gcore__wire_close(gcore__http_conn *conn, bool reset)
 {
     struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 
-    if (reset && !gcore__http_conn_inherited(conn))
-        setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    if (!conn->stream) {
-        gcore_hub_forget_fd(conn->server->hub, conn->fd, -ECANCELED);
-        close(conn->fd);
+    if (conn->stream) {
+        if (reset)
+            gcore_stream_reset(conn->stream);
+        else
+            gcore_stream_close(conn->stream);
+        gcore_stream_unref(conn->stream);
+        conn->stream = NULL;
         return;
     }
-    gcore_stream_close(conn->stream);
-    gcore_stream_unref(conn->stream);
-    conn->stream = NULL;
+    if (reset && !gcore__http_conn_inherited(conn))
+        setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    gcore_hub_forget_fd(conn->server->hub, conn->fd, -ECANCELED);
+    close(conn->fd);
 }

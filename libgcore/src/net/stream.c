@@ -148,6 +148,7 @@ int gcore__stream_make(gcore_hub *hub, int fd,
     stream->write_deadline = GCORE_FOREVER;
     stream->read_size = options->read_size;
     stream->high_water = options->high_water;
+    stream->generation = gcore__fork_generation();
     atomic_init(&stream->refs, 1);
     gcore__list_init(&stream->siblings);
     gcore__hub_hold(hub);
@@ -246,6 +247,23 @@ int gcore_stream_close(gcore_stream *stream)
     close(fd);
     gcore_stream_unref(stream);
     return 0;
+}
+
+int gcore_stream_reset(gcore_stream *stream)
+{
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    int result;
+
+    if (stream->closed)
+        return 0;
+    gcore_stream_ref(stream);
+    if (stream->generation == gcore__fork_generation())
+        setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &at_once,
+                   sizeof at_once);
+    gcore__write_fail(stream, -ECANCELED); /* so TLS tells no end either */
+    result = gcore_stream_close(stream);
+    gcore_stream_unref(stream);
+    return result;
 }
 
 int gcore_stream_closed(gcore_stream *stream)

@@ -95,7 +95,8 @@ struct gcore_stream {
     atomic_int refs;
     int fd;
     uint32_t read_size;
-    unsigned queue_generation; /* fork generation of what is queued */
+    unsigned generation;       /* fork generation when it was made */
+    unsigned queue_generation; /* and when what is queued was */
     int input_end;             /* 1: open; 0: no more; negative: the error */
     int write_error;           /* 0, or why nothing can be written */
     uint8_t reader;

@@ -31,7 +31,6 @@ struct connection {
     gcore_watch *wait;
     int64_t deadline; /* of the handshake */
     int error;        /* of the system, met by the BIO */
-    unsigned generation;
     bool agreed; /* the handshake is over */
     bool owing;  /* the peer is yet to be told of the end */
     char protocol[64];
@@ -309,7 +308,7 @@ static void unblocked(void *arg, int64_t result)
 static void closing(gcore_stream *stream)
 {
     struct connection *it = stream->tls;
-    bool ours = it->generation == gcore__fork_generation();
+    bool ours = stream->generation == gcore__fork_generation();
 
     gcore_watch_stop(it->wait);
     ERR_clear_error();
@@ -432,7 +431,6 @@ static int make(gcore_stream *stream, gcore_tls *tls, unsigned role,
         return -ENOMEM;
     stream->tls = it;
     it->tls = gcore_tls_ref(tls);
-    it->generation = gcore__fork_generation();
     it->ssl = SSL_new(tls->context);
     error = it->ssl && set_bio(it->ssl, stream) ? 0 : -ENOMEM;
     if (error == 0)
