@@ -1,7 +1,7 @@
 import pytest
 from descriptor_fixtures import nothing_left
 from serving_fixtures import quiet
-from wire import LOCAL, Log
+from raw_http import LOCAL, Log
 
 from gevent import pywsgi
 

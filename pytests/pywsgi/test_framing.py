@@ -6,7 +6,7 @@ one that pass for the other show. The application answers with what it got.
 import random
 
 import pytest
-from wire import talk
+from raw_http import talk
 
 from gevent import socket
 

@@ -4,7 +4,7 @@ import struct
 
 import gevent
 import pytest
-from wire import LOCAL, get, plain, post, show_body, split, talk
+from raw_http import LOCAL, get, plain, post, show_body, split, talk
 
 from gevent import pywsgi, socket
 from gevent.event import Event

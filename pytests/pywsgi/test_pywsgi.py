@@ -5,7 +5,7 @@ import pickle
 
 import gevent
 import pytest
-from wire import LOCAL, get, plain, post, show_body, split, talk
+from raw_http import LOCAL, get, plain, post, show_body, split, talk
 
 from gevent import pywsgi, socket
 
