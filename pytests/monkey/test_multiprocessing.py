@@ -32,10 +32,10 @@ def use_process(context):
     assert child.exitcode == 0
 
 def use_pool(context):
-    with context.Pool(4, maxtasksperchild=3) as pool:
-        wanted = [number * number for number in range(40)]
-        assert pool.map(square, range(40), 1) == wanted
-        assert sorted(pool.imap_unordered(square, range(40))) == wanted
+    with context.Pool(4, maxtasksperchild=5) as pool:
+        wanted = [number * number for number in range(15)]
+        assert pool.map(square, range(15), 1) == wanted
+        assert sorted(pool.imap_unordered(square, range(15))) == wanted
 
 def use_executor(context):
     with ProcessPoolExecutor(3, mp_context=context) as executor:
@@ -95,7 +95,7 @@ if __name__ == '__main__':
 @pytest.fixture
 def run_file(tmp_path):
     """A function that runs *source*, as a file that children can import."""
-    def run(source, *arguments, timeout=50, status=0, **environment):
+    def run(source, *arguments, timeout=100, status=0, **environment):
         path = tmp_path / "program.py"
         path.write_text(textwrap.dedent(source))
         done = subprocess.run(
@@ -107,6 +107,7 @@ def run_file(tmp_path):
     return run
 
 
+@pytest.mark.time_limit(110)  # what is spawned imports everything anew
 @pytest.mark.parametrize("what", ["process", "pool", "executor", "pipe",
                                   "locks"])
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
