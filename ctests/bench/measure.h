@@ -194,7 +194,7 @@ static int write_json(const char *path, const struct engine *engines,
 }
 
 /* [--runs N] [--json FILE] */
-static int measure_main(int argc, char **argv, const struct engine *engines,
+__attribute__((unused)) static int measure_main(int argc, char **argv, const struct engine *engines,
                         struct row *rows, int count)
 {
     const char *json = NULL;

@@ -122,6 +122,11 @@ if(GCORE_BENCH)
         target_sources(${name} PRIVATE ${gcore_llhttp_files})
         target_link_libraries(${name} PRIVATE
             PkgConfig::libuv PkgConfig::libevent)
+        if(name STREQUAL "dns")
+            target_include_directories(${name} SYSTEM PRIVATE
+                ${gcore_cares_include})
+            target_link_libraries(${name} PRIVATE ${gcore_cares_library})
+        endif()
         set_target_properties(${name} PROPERTIES
             RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/bench)
     endforeach()
