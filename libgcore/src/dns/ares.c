@@ -26,6 +26,12 @@
 #define CLASS_IN 1
 #endif
 
+/* Sockets stay open between questions, which spares half of the work; but
+ * whoever forges answers has to guess their ports. After so many questions,
+ * or so long, the next one goes by new ones. */
+#define WORN_BY_QUESTIONS 1000
+#define WORN_BY_TIME (2 * GCORE__NS)
+
 /* A socket of c-ares's. */
 struct gcore__socket {
     gcore__link link;
@@ -41,6 +47,8 @@ struct gcore__wire {
     gcore_watch *timer;
     gcore__link sockets;
     int asked;    /* and not answered */
+    int count;    /* of questions so far */
+    int64_t born;
     int inside;   /* calls of c-ares */
     int error;    /* that must end all questions */
     bool retired;
@@ -274,7 +282,8 @@ static int flags_of(const gcore_resolver *resolver)
     static const unsigned own = GCORE_RESOLVER_NOEDNS | GCORE_RESOLVER_NOENV |
                                 GCORE_RESOLVER_CACHE;
     unsigned flags = resolver->options.flags;
-    int all = (int)(flags & ~own) | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES;
+    int all = (int)(flags & ~own) | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES |
+              ARES_FLAG_STAYOPEN;
 
     if (!(flags & GCORE_RESOLVER_NOEDNS))
         all |= ARES_FLAG_EDNS;
@@ -378,6 +387,7 @@ int gcore__wire_new(gcore_resolver *resolver, gcore__wire **out)
     if (!wire)
         return -ENOMEM;
     wire->resolver = resolver;
+    wire->born = gcore_clock();
     gcore__list_init(&wire->sockets);
     gcore__list_append(&resolver->wires, &wire->link);
     error = gcore_timer_new(resolver->hub, &wire->timer);
@@ -423,6 +433,14 @@ void gcore__wire_retire(gcore__wire *wire)
     wire->retired = true;
     enter(wire);
     leave(wire);
+}
+
+bool gcore__wire_is_worn(const gcore__wire *wire)
+{
+    if (wire->resolver->options.flags & GCORE_RESOLVER_STAYOPEN)
+        return false;
+    return wire->count >= WORN_BY_QUESTIONS ||
+           gcore_clock() - wire->born > WORN_BY_TIME;
 }
 
 /* Asking */
@@ -514,6 +532,7 @@ void gcore__wire_ask(gcore__wire *wire, gcore__question *question,
     asking->type = type;
     memcpy(asking->name, name, length + 1);
     wire->asked++;
+    wire->count++;
     enter(wire);
     ask(wire, asking);
     leave(wire);

@@ -225,6 +225,9 @@ void gcore__wire_free(gcore__wire *wire);
 /* It is freed when its last question has ended. */
 void gcore__wire_retire(gcore__wire *wire);
 
+/* Whether what is asked from now on should go by another one. */
+bool gcore__wire_is_worn(const gcore__wire *wire);
+
 /* Ends in gcore__question_answered, perhaps at once. */
 void gcore__wire_ask(gcore__wire *wire, gcore__question *question,
                      const char *name, int type);

@@ -79,6 +79,16 @@ static void discard(gcore__question *question)
     gcore__free(question);
 }
 
+/* Returns 0 with a wire to ask by, or an error. */
+static int find_wire(gcore_resolver *resolver)
+{
+    if (resolver->wire && gcore__wire_is_worn(resolver->wire)) {
+        gcore__wire_retire(resolver->wire);
+        resolver->wire = NULL;
+    }
+    return resolver->wire ? 0 : gcore__wire_new(resolver, &resolver->wire);
+}
+
 /* Puts questions on the wire while there is room. */
 static void pump(gcore_resolver *resolver)
 {
@@ -89,9 +99,7 @@ static void pump(gcore_resolver *resolver)
            resolver->stats.in_flight < resolver->options.in_flight) {
         gcore__question *question =
             GCORE__OF(gcore__question, link, resolver->queue.next);
-        int error = resolver->wire ? 0
-                                   : gcore__wire_new(resolver,
-                                                     &resolver->wire);
+        int error = find_wire(resolver);
 
         unqueue(question);
         question->sent = true;
