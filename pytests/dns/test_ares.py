@@ -80,6 +80,16 @@ class TestOptions:
             GEVENT_RESOLVER_NAMESERVERS=server.address,
             GEVENT_RESOLVER_TIMEOUT="4", GEVENT_RESOLVER_CACHE="1")
 
+    def test_answers_are_kept_unless_told_otherwise(self, serve):
+        server = serve({"it.test": {"A": ["192.0.2.1"]}})
+        for cache, expected in ((None, 1), (True, 2), (False, 5)):
+            options = {} if cache is None else {"cache": cache}
+            resolver = ares.Resolver(servers=server.address, **options)
+            for _ in range(3):
+                resolver.gethostbyname("it.test")
+            resolver.close()
+            assert server.count("it.test") == expected
+
     def test_older_names(self):
         import gevent.ares
         import gevent.resolver_ares

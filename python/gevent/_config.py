@@ -549,7 +549,7 @@ class ResolverCache(AresSettingMixin, Setting):
     """
     Whether the ``ares`` resolver keeps answers for their time to live: ``1``,
     ``on``, ``yes``, ``true`` or ``0``, ``off``, ``no``, ``false``. By default
-    it asks each time, as the system does.
+    it does; the system's functions would ask each time.
     """
     document = True
     name = 'resolver_cache'

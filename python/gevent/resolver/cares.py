@@ -73,7 +73,8 @@ class channel:
     :param udp_port: of servers that are given without a port; *tcp_port* too.
     :param servers: addresses, a str (separated by commas) or several, each
         with a port if need be.
-    :param options: others of `libgcore.dns.Resolver`.
+    :param options: others of `libgcore.dns.Resolver`. Answers are kept for
+        their time to live, unless *cache* is false.
     :raise InvalidIP: if one of the servers is no address.
     :raise ValueError: if another option makes no sense.
 
@@ -83,6 +84,7 @@ class channel:
     def __init__(self, loop, flags=None, timeout=None, tries=None, ndots=None,
                  udp_port=None, tcp_port=None, servers=None, **options):
         self.loop = loop
+        options.setdefault('cache', True)
         self._names = dns.Resolver(
             loop, flags=int(flags or 0) & ~_NEEDLESS_FLAGS,
             timeout=_number(float, timeout), tries=_number(int, tries),
