@@ -121,3 +121,12 @@ def test_wsgi():
     from gevent import pywsgi, wsgi
     assert wsgi.WSGIServer is pywsgi.WSGIServer
     assert wsgi.WSGIHandler is pywsgi.WSGIHandler
+
+
+def test_whatever_a_c_socket_has_stands_in_the_class():
+    """No ``__getattr__`` has to look it up in ``_sock``."""
+    import _socket
+    from gevent import socket
+    missing = {name for name in dir(_socket.socket)
+               if not hasattr(socket.socket, name)}
+    assert missing <= {"__del__"}
