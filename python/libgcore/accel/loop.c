@@ -16,8 +16,10 @@
 #include "loop.h"
 #include "taskqueue.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SLICE 50
 #define BATCH 256
@@ -329,6 +331,26 @@ int accel_loop_look(LoopObject *loop)
     return count;
 }
 
+/* Whether the interpreter ends; found at run time, as its name differs. */
+static int (*is_finalizing)(void);
+
+static void find_is_finalizing(void)
+{
+    void *symbol = dlsym(RTLD_DEFAULT, "Py_IsFinalizing");
+    if (!symbol)
+        symbol = dlsym(RTLD_DEFAULT, "_Py_IsFinalizing");
+    *(void **)&is_finalizing = symbol;
+}
+
+/* A daemon thread that asks for the GIL of an interpreter that ends is ended
+ * by pthread_exit(), which unwinds the stack; that of a greenlet cannot be
+ * unwound.  So it waits for the end of the process instead. */
+static void stay_out_of_the_end(void)
+{
+    while (is_finalizing && is_finalizing())
+        pause();
+}
+
 /* A poll that may block, without the GIL. */
 static int wait_for_events(LoopObject *loop)
 {
@@ -343,6 +365,7 @@ static int wait_for_events(LoopObject *loop)
     if (owed)
         accel_taskqueue_wake(owed);
     count = gcore_hub_poll(engine, loop->batch, BATCH, deadline);
+    stay_out_of_the_end();
     Py_END_ALLOW_THREADS
     loop->polling = false;
     Py_XDECREF(owed);
@@ -958,6 +981,7 @@ int accel_loop_init(PyObject *module)
         PyErr_NoMemory();
         return -1;
     }
+    find_is_finalizing();
     accel_loop_type = accel_add_type(module, &loop_spec, NULL);
     return accel_loop_type ? 0 : -1;
 }
