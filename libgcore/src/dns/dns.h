@@ -112,13 +112,12 @@ void gcore__address_unmap(gcore_dns_address *address);
 /* file.c: configuration files. */
 typedef struct gcore__file {
     const char *path;
-    int64_t looked;
+    bool known;
     int64_t stamp[4]; /* what stat told of it */
 } gcore__file;
 
-/* Whether it has changed since the last time that this said so; looks at
- * most once in `interval` nanoseconds. */
-bool gcore__file_changed(gcore__file *file, int64_t interval);
+/* Whether it has changed since the last time that this said so. */
+bool gcore__file_changed(gcore__file *file);
 
 /* Its contents and a NUL, to be freed; "" where there is no such file.
  * Returns 0, -ENOMEM. */
@@ -374,6 +373,7 @@ struct gcore_resolver {
     gcore_resolver_options options;
     gcore_watch *fork;
 
+    int64_t looked; /* at the files, last */
     gcore__file resolv_file;
     gcore__file nsswitch_file;
     gcore__config *config;

@@ -25,19 +25,14 @@ static void look(const char *path, int64_t stamp[4])
     stamp[3] = info.st_size + 1;
 }
 
-bool gcore__file_changed(gcore__file *file, int64_t interval)
+bool gcore__file_changed(gcore__file *file)
 {
-    int64_t now = gcore_clock();
     int64_t stamp[4];
 
-    if (file->looked && now - file->looked < interval)
-        return false;
     look(file->path, stamp);
-    if (file->looked && memcmp(stamp, file->stamp, sizeof stamp) == 0) {
-        file->looked = now;
+    if (file->known && memcmp(stamp, file->stamp, sizeof stamp) == 0)
         return false;
-    }
-    file->looked = now;
+    file->known = true;
     memcpy(file->stamp, stamp, sizeof stamp);
     return true;
 }

@@ -135,24 +135,36 @@ static int read_hosts(gcore_resolver *resolver)
     return 0;
 }
 
-static int reread(gcore_resolver *resolver)
+static int reread_changed(gcore_resolver *resolver)
 {
-    int64_t interval = resolver->options.recheck;
-    bool resolv = gcore__file_changed(&resolver->resolv_file, interval);
-    bool nsswitch = gcore__file_changed(&resolver->nsswitch_file, interval);
+    bool resolv = gcore__file_changed(&resolver->resolv_file);
+    bool nsswitch = gcore__file_changed(&resolver->nsswitch_file);
     int error = 0;
 
     if (resolv || nsswitch || !resolver->config)
         error = read_config(resolver);
     if (error < 0) {
-        resolver->resolv_file.looked = 0; /* again next time */
+        resolver->resolv_file.known = false; /* again next time */
         return error;
     }
-    if (gcore__file_changed(&resolver->hosts_file, interval) ||
+    if (gcore__file_changed(&resolver->hosts_file) ||
         !resolver->hosts)
         error = read_hosts(resolver);
     if (error < 0)
-        resolver->hosts_file.looked = 0;
+        resolver->hosts_file.known = false;
+    return error;
+}
+
+static int reread(gcore_resolver *resolver)
+{
+    int64_t now = gcore_clock();
+    int error;
+
+    if (resolver->looked &&
+        now - resolver->looked < resolver->options.recheck)
+        return 0;
+    error = reread_changed(resolver);
+    resolver->looked = error < 0 ? 0 : now;
     return error;
 }
 
@@ -403,8 +415,9 @@ int gcore_resolver_clear(gcore_resolver *resolver)
     if (resolver->caching)
         gcore__cache_clear(&resolver->cache);
     /* A file read at another moment is another one. */
-    resolver->resolv_file.looked = 0;
-    resolver->hosts_file.looked = 0;
+    resolver->resolv_file.known = false;
+    resolver->hosts_file.known = false;
+    resolver->looked = 0;
     resolver->reachable_at = 0;
     return 0;
 }
