@@ -1,6 +1,7 @@
 """Applications, requests and responses, byte by byte."""
 import io
 
+import gevent
 from gevent import socket
 
 LOCAL = ("127.0.0.1", 0)
@@ -34,6 +35,15 @@ def talk(server, request, closed=True):
         while data := sock.recv(65536):
             response += data
         return response
+
+
+def wait_until(condition):
+    """What is refused is logged when the client may know already."""
+    for _ in range(2000):
+        if condition():
+            return
+        gevent.sleep(0.005)
+    raise AssertionError("never became true")
 
 
 def get(path="/", *headers, version="1.1"):

@@ -8,12 +8,19 @@ from gevent import pywsgi
 __all__ = ["nothing_left", "quiet", "serve"]
 
 
+@pytest.fixture(params=["engine", "handlers"])
+def reader(request):
+    """Who reads requests: the engine, or a greenlet each connection."""
+    return request.param
+
+
 @pytest.fixture
-def serve(quiet):
+def serve(quiet, reader):
     """A function that starts a server with an application; returns it."""
     servers = []
 
     def start(application, **arguments):
+        arguments.setdefault("use_engine", reader == "engine")
         arguments.setdefault("log", Log())
         arguments.setdefault("error_log", Log())
         server = arguments.pop("server_class", pywsgi.WSGIServer)(

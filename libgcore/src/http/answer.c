@@ -475,7 +475,34 @@ int gcore_http_finish(gcore_http_request *request)
     return error;
 }
 
+int gcore_http_cut(gcore_http_request *request)
+{
+    gcore__http_conn *conn = request->conn;
+    int error = sendable(request);
+
+    if (error < 0)
+        return error;
+    gcore__http_conn_enter(conn);
+    request->keep = false;
+    error = gcore__http_flush(conn);
+    if (error == 0)
+        finish(request);
+    gcore__http_conn_leave(conn);
+    return error;
+}
+
 /* The library's own answers */
+
+static int status_of(const gcore_http_server *server,
+                     gcore__http_refusal refusal)
+{
+    if ((server->options.flags & GCORE_HTTP_PLAIN_STATUS) &&
+        (refusal == GCORE__HTTP_VERSION_OTHER ||
+         refusal == GCORE__HTTP_CODING_OTHER ||
+         refusal == GCORE__HTTP_FIELDS_MANY))
+        return 400;
+    return gcore__http_refusal_status(refusal);
+}
 
 void gcore__http_abandoned(gcore_http_request *request)
 {
@@ -506,7 +533,7 @@ static gcore_http_request *report(gcore__http_conn *conn,
     request = gcore__http_request_new(conn, 0, bytes, size);
     if (!request)
         return NULL;
-    request->head.status = gcore__http_refusal_status(refusal);
+    request->head.status = status_of(server, refusal);
     request->head.reason = gcore__http_refusal_text(refusal);
     request->error = -EALREADY;
     request->body_over = true;
@@ -518,7 +545,7 @@ void gcore__http_refuse(gcore__http_conn *conn, gcore__http_refusal refusal,
 {
     gcore_http_server *server = conn->server;
     gcore_http_request *request = report(conn, refusal, bytes, size);
-    int status = gcore__http_refusal_status(refusal);
+    int status = status_of(server, refusal);
     const char *text = gcore__http_refusal_text(refusal);
     const char *date;
     struct iovec piece;

@@ -215,6 +215,8 @@ gcore__http_refusal gcore__http_frame(const gcore__http_rules *rules,
     refusal = frame_body(rules, &it, head);
     if (!refusal)
         refusal = frame_host(rules, &it, head);
+    if (folded)
+        head->flags |= GCORE_HTTP_FOLDED;
     if (!refusal && folded)
         refusal = frame_folded(rules, head);
     if (refusal)

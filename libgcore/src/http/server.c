@@ -34,7 +34,8 @@ static int read_options(const gcore_http_options *given,
     const unsigned known = GCORE_HTTP_ALLOW_BOTH_LENGTHS |
                            GCORE_HTTP_ALLOW_NO_HOST |
                            GCORE_HTTP_ALLOW_FOLDED | GCORE_HTTP_REPORT |
-                           GCORE_HTTP_NO_DATE | GCORE_HTTP_PROXY;
+                           GCORE_HTTP_NO_DATE | GCORE_HTTP_PROXY |
+                           GCORE_HTTP_PLAIN_STATUS;
 
     memset(options, 0, sizeof *options);
     if (given && given->size < offsetof(gcore_http_options, line_limit))

@@ -208,5 +208,6 @@ int accel_timeout_init(PyObject *module);
 int accel_taskqueue_init(PyObject *module);
 int accel_names_init(PyObject *module);
 int netio_init(PyObject *module);
+int accel_http_init(PyObject *module);
 
 #endif

@@ -14,6 +14,7 @@
 #include "chunks.h"
 #include "greenlets.h"
 #include "loop.h"
+#include "http.h"
 #include "taskqueue.h"
 
 #include <dlfcn.h>
@@ -211,6 +212,8 @@ static void run_item(LoopObject *loop, PyObject *item)
         accel_wait_resume((WaitObject *)item);
     else if (type == accel_callback_type)
         accel_callback_run(item, loop);
+    else if (type == accel_http_server_type)
+        accel_http_run(item);
     else
         accel_watcher_run(item, loop);
     Py_DECREF(item);
@@ -267,6 +270,8 @@ static void harvest(LoopObject *loop, int count)
             accel_wait_finish(target, loop->batch[i].result);
         else if (Py_TYPE(target) == accel_wait_type)
             accel_wait_expire((WaitObject *)target, loop->batch[i].result);
+        else if (Py_TYPE(target) == accel_http_server_type)
+            accel_http_told(target, loop->batch[i].result);
         else
             accel_watcher_complete(target, loop->batch[i].result);
     }
@@ -588,8 +593,12 @@ static void drop_watchers(gcore_hub *engine)
     int count;
     while ((count = gcore_hub_poll(engine, batch, 32, GCORE_NOW)) > 0)
         for (int i = 0; i < count; i++)
-            if (!accel_is_operation(batch[i].arg)
-                && Py_TYPE(batch[i].arg) != accel_wait_type)
+            if (accel_is_operation(batch[i].arg)
+                || Py_TYPE(batch[i].arg) == accel_wait_type)
+                continue;
+            else if (Py_TYPE(batch[i].arg) == accel_http_server_type)
+                accel_http_told(batch[i].arg, batch[i].result);
+            else
                 drop_watcher(batch[i].arg);
 }
 

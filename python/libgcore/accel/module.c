@@ -30,7 +30,7 @@ static int (*const concepts[])(PyObject *module) = {
     accel_event_init,     accel_semaphore_init, accel_queue_init,
     accel_local_init, accel_timeout_init,     netio_init,
     accel_taskqueue_init,
-    accel_names_init,
+    accel_names_init,     accel_http_init,
 };
 
 static struct PyModuleDef definition = {
