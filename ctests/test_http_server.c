@@ -102,7 +102,7 @@ static void the_head(void **state)
     assert_int_equal(head->target_size, 4);
     assert_memory_equal(head->block + head->target, "/a?b", 4);
     assert_int_equal(head->minor, 1);
-    assert_int_equal(head->flags, 0);
+    assert_int_equal(head->flags, GCORE_HTTP_FOLDED);
     assert_int_equal(head->status, 0);
     assert_null(head->reason);
     assert_int_equal(head->content_length, 7);

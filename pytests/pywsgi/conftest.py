@@ -4,11 +4,12 @@ from serving_fixtures import quiet
 from raw_http import LOCAL, Log
 
 from gevent import pywsgi
+from gevent._pywsgi_engine import AVAILABLE
 
 __all__ = ["nothing_left", "quiet", "serve"]
 
 
-@pytest.fixture(params=["engine", "handlers"])
+@pytest.fixture(params=["engine", "handlers"] if AVAILABLE else ["handlers"])
 def reader(request):
     """Who reads requests: the engine, or a greenlet each connection."""
     return request.param
