@@ -109,3 +109,10 @@ def test_failing_thread_is_done(monkeypatch):
     assert handle.is_done()
     assert "ZeroDivisionError" in errors.getvalue()
     assert handle not in thread._non_daemon_handles
+
+
+def test_a_thread_that_was_not_started_does_not_end():
+    handle = thread._ThreadHandle()
+    for call in (handle.join, handle._set_done):
+        with pytest.raises(RuntimeError, match="thread not started"):
+            call()

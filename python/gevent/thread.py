@@ -204,6 +204,8 @@ class _ThreadHandle:
         return self._ident is None or self._ended.is_set()
 
     def _set_done(self, _greenlet=None):
+        if self._ident is None:
+            raise RuntimeError('thread not started')
         self._ended.set()
         _live_handles.discard(self)
         _non_daemon_handles.discard(self)
