@@ -94,19 +94,15 @@ def serve_pywsgi_flask(options):
     serve_pywsgi(options, flask_application())
 
 
-def serve_gunicorn(options, worker="gevent"):
+def serve_gunicorn(_options):
     port = free_port()
     ready(port)
     sys.path.insert(0, os.path.dirname(__file__))
-    sys.argv = ["gunicorn", "-k", worker, "-w", "1", "--keep-alive", "60",
+    sys.argv = ["gunicorn", "-k", "gevent", "-w", "1", "--keep-alive", "60",
                 "-b", f"127.0.0.1:{port}", "--log-level", "critical",
                 "servers:application"]
     from gunicorn.app.wsgiapp import run
     run()
-
-
-def serve_gunicorn_ours(options):
-    serve_gunicorn(options, "libgcore.gunicorn.Worker")
 
 
 # Peers

@@ -70,7 +70,7 @@ ROWS = (
         ("pywsgi", "--certificate", "--no-delay"), target=2),
     Row("hello, a busy thread", HELLO, ("pywsgi", "--busy"),
         ("pywsgi", "--busy", "--no-delay"), target=5),
-    Row("gunicorn, our worker", HELLO, ("gunicorn_ours",), ("gunicorn",),
+    Row("gunicorn -k gevent", HELLO, ("gunicorn",), ("gunicorn",),
         target=3),
     Row("flask, beside upstream", HELLO, ("pywsgi_flask",),
         ("pywsgi_flask", "--no-delay")),
