@@ -1,11 +1,9 @@
 """Waiting, in terms of the hub: for watchers, objects and descriptors."""
-import traceback
-
 from greenlet import getcurrent
 
 from gevent._greenlet_primitives import SwitchOutGreenletWithLoop
 from gevent._hub_local import get_hub_noargs as get_hub
-from gevent._util import _NONE
+from gevent._util import _NONE, print_traceback
 from gevent._waiter import MultipleWaiter, Waiter
 from gevent.exceptions import ConcurrentObjectUseError, InvalidSwitchError
 from gevent.timeout import Timeout
@@ -216,7 +214,7 @@ def _unlink_all(objects, link):
         try:
             unlink(link)
         except:  # pylint:disable=bare-except
-            traceback.print_exc()
+            print_traceback()
 
 
 _timeout_error = Exception

@@ -2,7 +2,7 @@
 import functools
 
 __all__ = ['Lazy', 'LazyOnClass', '_NONE', 'copy_globals', 'gmctime',
-           'readproperty', 'update_wrapper']
+           'print_traceback', 'readproperty', 'update_wrapper']
 
 update_wrapper = functools.update_wrapper
 
@@ -17,6 +17,13 @@ class _NoneType:
 
 
 _NONE = _NoneType()
+
+
+def print_traceback(stream=None):
+    """Print the exception that is being handled to *stream*, or to stderr."""
+    # Imported when first needed: it takes a sixth of `import gevent`.
+    from traceback import print_exc
+    print_exc(file=stream)
 
 
 def copy_globals(source, globs, only_names=None, ignore_missing_names=False,

@@ -5,8 +5,6 @@ the hub of its own thread.
 """
 from __future__ import annotations
 
-from typing import Any, Optional
-
 from gevent._abstract_linkable import AbstractLinkable
 from gevent._tblib import dump_traceback, load_traceback
 from gevent.timeout import Timeout, expired_timeout
@@ -72,7 +70,7 @@ class AsyncResult(_Result):
         return '<%s _links[%s]>' % (' '.join(parts), self.linkcount())
 
     @property
-    def value(self) -> Any:
+    def value(self):
         """The value, or None before there is one."""
         value = self._value
         return value if value is not _UNSET else None
@@ -86,7 +84,7 @@ class AsyncResult(_Result):
         return exc_info[0], exc_info[1], load_traceback(exc_info[2])
 
     @property
-    def exception(self) -> Optional[BaseException]:
+    def exception(self) -> BaseException | None:
         """The exception, or None when there is none."""
         return self._exc_info[1] if self._exc_info else None
 
@@ -121,7 +119,7 @@ class AsyncResult(_Result):
         # Each time as it was stored, without the frames of earlier calls.
         raise value.with_traceback(tb)
 
-    def get(self, block: bool = True, timeout: Optional[float] = None):
+    def get(self, block: bool = True, timeout: float | None = None):
         """The value, once there is one.
 
         :param block: wait for it?
@@ -148,7 +146,7 @@ class AsyncResult(_Result):
         """``get(block=False)``"""
         return self.get(block=False)
 
-    def wait(self, timeout: Optional[float] = None):
+    def wait(self, timeout: float | None = None):
         """Wait until there is a result, for at most *timeout* seconds.
 
         :return: the value, or None: there is an exception, or no result.
@@ -171,7 +169,7 @@ class AsyncResult(_Result):
 
     # What concurrent.futures.Future has.
 
-    def result(self, timeout: Optional[float] = None):
+    def result(self, timeout: float | None = None):
         """``get(timeout=timeout)``"""
         return self.get(timeout=timeout)
 

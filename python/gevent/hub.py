@@ -1,6 +1,5 @@
 """The hub: the greenlet of a thread in which its event loop runs."""
 import sys
-import traceback
 # Taken before anything can be patched.
 from _thread import get_ident as _native_ident
 from weakref import ref as wref
@@ -20,7 +19,7 @@ from gevent._hub_primitives import (
     WaitOperationsGreenlet, iwait_on_objects, wait_on_objects,
 )
 from gevent._ident import IdentRegistry
-from gevent._util import gmctime, readproperty
+from gevent._util import gmctime, print_traceback, readproperty
 from gevent._waiter import MultipleWaiter, Waiter
 from gevent.exceptions import (
     BlockingSwitchOutError, ConcurrentObjectUseError, HubDestroyed,
@@ -310,7 +309,7 @@ class Hub(WaitOperationsGreenlet):
         try:
             resume = self.loop.run_callback(current.switch)
         except:  # pylint:disable=bare-except
-            traceback.print_exc()
+            print_traceback()
         try:
             self.parent.throw(type, value, tb)
         finally:
@@ -326,7 +325,8 @@ class Hub(WaitOperationsGreenlet):
             # Some exceptions come without a type at exit.
             v_lines = ['%s\n' % (v,)]
         else:
-            v_lines = traceback.format_exception(t, v, tb)
+            from traceback import format_exception
+            v_lines = format_exception(t, v, tb)
         for line in v_lines:
             stream.write(line)
         if context is not None:
@@ -334,7 +334,7 @@ class Hub(WaitOperationsGreenlet):
                 try:
                     context = self.format_context(context)
                 except:  # pylint:disable=bare-except
-                    traceback.print_exc(file=stream)
+                    print_traceback(stream)
                     context = repr(context)
             stream.write('%sZ %s failed with %s\n\n' % (
                 gmctime(), context, getattr(t, '__name__', 'exception')))

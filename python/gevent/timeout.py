@@ -1,7 +1,7 @@
 """Timeouts: exceptions that a timer raises in a greenlet."""
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Callable
 
 from gevent._util import _NONE
 from libgcore import _engine

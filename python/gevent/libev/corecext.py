@@ -7,7 +7,6 @@ the public names.
 import os
 import signal as _signal
 import sys
-import traceback
 from time import time as time  # pylint:disable=useless-import-alias
 
 from zope.interface import classImplements
@@ -472,7 +471,8 @@ class loop(_engine.Loop):
             self._default_handle_error(context, type, value, tb)
 
     def _default_handle_error(self, context, type, value, tb):  # pylint:disable=unused-argument
-        traceback.print_exception(type, value, tb)
+        from traceback import print_exception
+        print_exception(type, value, tb)
         self.break_()
 
     def verify(self):
