@@ -31,6 +31,7 @@ AVAILABLE = _engine.ACCELERATED
 
 _PIECE = 1 << 18
 _JOIN_LIMIT = 1 << 16
+_READ_AT_ONCE = 1 << 22  # a body's announced bytes are room made in advance
 _HEAD_LIMIT = 1 << 18
 _NS = 1_000_000_000
 _NO_LIMIT = -1
@@ -143,6 +144,10 @@ class EngineInput:
 
     def read(self, length=None):
         """Up to *length* bytes (all without it); nothing at the end."""
+        if length is None or length < 0:
+            length = self._request.content_length
+            if not 0 < length <= _READ_AT_ONCE:
+                length = None
         return self.file.read(length)
 
     def readline(self, size=None):
