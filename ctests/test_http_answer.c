@@ -436,6 +436,32 @@ static void a_large_file(void **state)
     echo_close(&it);
 }
 
+static void a_file_given_up(void **state)
+{
+    enum { SIZE = 50000000 };
+    echo_server it;
+    told end_of = {0};
+    gcore_http_request *request;
+    int fd = memfd_create("given up", MFD_CLOEXEC);
+
+    (void)state;
+    assert_int_equal(ftruncate(fd, SIZE), 0);
+    taking_open(&it, NULL);
+    request = begin(&it, GET_OLD, "Content-Length: 50000000\r\n");
+    gcore_http_cancel_file(request); /* there is none yet */
+    assert_ok(gcore_http_send_file(request, fd, 0, SIZE, tell, &end_of));
+    gcore_http_cancel_file(request);
+    gcore_http_cancel_file(request);
+    close(fd);
+    assert_error(gcore_http_finish(request), -ECANCELED);
+    settle(&it, &one);
+    assert_true(one.closed);
+    assert_int_equal(end_of.count, 0);
+    gcore_http_request_unref(request);
+    peer_close(&one);
+    echo_close(&it);
+}
+
 /* Dropped requests */
 
 static void dropped(void **state)
@@ -598,6 +624,7 @@ int main(void)
         TEST(waiting_in_vain),
         TEST(files),
         TEST(a_large_file),
+        TEST(a_file_given_up),
         TEST(dropped),
         TEST(unread_bodies),
         TEST(expect_continue),

@@ -16,6 +16,7 @@ import time
 from collections.abc import Sized
 
 from gevent import socket
+from gevent._pywsgi_file import FileWrapper
 from gevent._pywsgi_input import (BodyTooLong, BodyTooSlow, InvalidInput,
                                   TimedFile)
 from gevent._pywsgi_log import NoopLog
@@ -394,7 +395,31 @@ class EngineHandler:
                 self.request.write(b"")
         self._piece(data)
 
+    def _send_file(self, fd, offset, count):
+        if not self.headers_sent:
+            if self._length is None:
+                self._length = str(count)
+                self._block += b"Content-Length: %d\r\n" % count
+            self._start()
+        if self._left is not None:
+            count = min(count, self._left)
+        if not count or self.environ["REQUEST_METHOD"] == "HEAD":
+            return
+        self.request.send_file(fd, offset, count)
+        self.response_length += count
+        if self._left is not None:
+            self._left -= count
+        elif self.request.minor:
+            self.response_length += len("%x" % count) + 4
+
     def _send_pieces(self, result):
+        if type(result) is FileWrapper and self.status and (
+                self.code not in (204, 304)):
+            part = result.part()
+            if part is not None:
+                self._send_file(*part)
+                self._finish()
+                return
         if not self.headers_sent and self.status and isinstance(result, Sized):
             length = sum(map(len, result))
             if length <= _JOIN_LIMIT and type(result) in (list, tuple):
@@ -414,6 +439,9 @@ class EngineHandler:
             return
         if not self.headers_sent:
             self._start()
+        self._finish()
+
+    def _finish(self):
         if self._left is None and self.request.minor and (
                 self.environ["REQUEST_METHOD"] != "HEAD"
                 and self.code not in (204, 304)):

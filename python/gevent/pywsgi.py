@@ -9,6 +9,7 @@ its body. Where a request ends is decided in `_pywsgi_request` and
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import time
 import traceback
@@ -22,6 +23,7 @@ from urllib.parse import unquote_to_bytes
 import gevent
 from gevent import _pywsgi_engine as _engine
 from gevent import socket
+from gevent._pywsgi_file import FileWrapper
 from gevent._pywsgi_input import (CONTINUE_RESPONSE, Input, InvalidInput,
                                   TimedFile, UpgradableInput)
 from gevent._pywsgi_log import (METRICS_TYPE, AccessFormat, LoggingLogAdapter,
@@ -438,9 +440,14 @@ class WSGIHandler:
 
     def process_result(self):
         """Send all pieces of `result`, and the end of the body."""
-        for data in self._pieces():
-            if data:
-                self.write(data)
+        file = self._file_part()
+        if file is not None:
+            self.write(b"")
+            self._send_file(*file)
+        else:
+            for data in self._pieces():
+                if data:
+                    self.write(data)
         if self.status and not self.headers_sent:
             self.write(b"")
         if self.response_use_chunked:
@@ -457,6 +464,31 @@ class WSGIHandler:
                 and sum(map(len, result)) <= _JOIN_LIMIT):
             return (b"".join(result),)
         return result
+
+    def _file_part(self):
+        """Of the result, if `sendfile` may send it; or None."""
+        if (type(self.result) is FileWrapper and not self.headers_sent
+                and self.status and self.code not in (204, 304)
+                and type(self.socket) is socket.socket
+                and type(self).write is WSGIHandler.write):
+            return self.result.part()
+        return None
+
+    def _send_file(self, fd, offset, count):
+        if self.command == "HEAD":
+            self._body_left = None
+            return
+        if self._body_left is not None:
+            count = min(count, self._body_left)
+        try:
+            for sent in _sendfile(self.socket, fd, offset, count,
+                                  self.server.send_timeout):
+                self.response_length += sent
+                if self._body_left is not None:
+                    self._body_left -= sent
+        except OSError as ex:
+            self._sending_failed(ex)
+            raise
 
     def start_response(self, status, headers, exc_info=None):
         """See WSGI; returns `write`.
@@ -520,8 +552,8 @@ class WSGIHandler:
             return
         if self.provided_content_length is not None:
             return
-        if isinstance(self.result, Sized):
-            length = sum(map(len, self.result))
+        length = self._result_length()
+        if length is not None:
             headers.append((b"Content-Length", b"%d" % length))
             self.provided_content_length = b"%d" % length
         elif self.request_version == "HTTP/1.1":
@@ -533,6 +565,13 @@ class WSGIHandler:
             headers[:] = [
                 (name, b"close" if name.lower() == b"connection" else value)
                 for name, value in headers]
+
+    def _result_length(self):
+        """Bytes of the whole result, or None."""
+        if isinstance(self.result, Sized):
+            return sum(map(len, self.result))
+        file = self._file_part()
+        return None if file is None else file[2]
 
     def write(self, data):
         """Send a piece of the body (bytes), and the head before the first."""
@@ -593,13 +632,16 @@ class WSGIHandler:
             else:
                 _send_in_time(self.socket, data, self.server.send_timeout)
         except OSError as ex:
-            self.status = "socket error: %s" % ex
-            if self.code:
-                # What the log shows is what the client might have seen.
-                self._orig_status = self.status
-            self.close_connection = True
+            self._sending_failed(ex)
             raise
         self.response_length += len(data)
+
+    def _sending_failed(self, ex):
+        self.status = "socket error: %s" % ex
+        if self.code:
+            # What the log shows is what the client might have seen.
+            self._orig_status = self.status
+        self.close_connection = True
 
     # Errors and logs
 
@@ -679,6 +721,23 @@ def _send_in_time(sock, data, seconds):
         with gevent.Timeout(seconds, TimeoutError(
                 errno.ETIMEDOUT, "The client does not read")):
             data = data[sock.send(data):]
+
+
+def _sendfile(sock, fd, offset, count, seconds):
+    """Send *count* bytes of a file, or what there is; yields how many each
+    time. `TimeoutError` if the client takes none for *seconds*."""
+    while count:
+        try:
+            sent = os.sendfile(sock.fileno(), fd, offset, count)
+        except BlockingIOError:
+            socket.wait_write(sock.fileno(), seconds, TimeoutError(
+                errno.ETIMEDOUT, "The client does not read"))
+            continue
+        if not sent:
+            return
+        yield sent
+        offset += sent
+        count -= sent
 
 
 def _header_bytes(text, what):
@@ -849,6 +908,7 @@ class WSGIServer(StreamServer):
         "wsgi.multithread": False,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
+        "wsgi.file_wrapper": FileWrapper,
     }
 
     def __init__(self, listener, application=None, backlog=None,

@@ -491,6 +491,11 @@ GCORE_API int gcore_http_send_file(gcore_http_request *request, int fd,
                                    int64_t offset, int64_t count,
                                    gcore_done_fn *done, void *arg);
 
+/* Gives up a file that is being sent: it does not complete, the file is not
+ * looked at any more, and the connection is reset. No harm if there is none.
+ * Since 0.1. */
+GCORE_API void gcore_http_cancel_file(gcore_http_request *request);
+
 /*
  * Waits until little of the answer waits to be sent: a quarter of the
  * server's `buffer`.

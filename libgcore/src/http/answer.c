@@ -453,6 +453,13 @@ void gcore__http_file_sent(gcore_http_request *request, int error)
     gcore__http_wait_end(&request->file_wait, error);
 }
 
+void gcore_http_cancel_file(gcore_http_request *request)
+{
+    if (request->file >= 0)
+        gcore_http_abort(request);
+    gcore__http_wait_cancel(&request->file_wait);
+}
+
 int gcore_http_finish(gcore_http_request *request)
 {
     static const char last[] = "0\r\n\r\n";

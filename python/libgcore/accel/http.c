@@ -470,21 +470,11 @@ static PyObject *request_start(PyObject *self, PyObject *args)
                                           (size_t)headers_size));
 }
 
-/* Park until an operation that `start` begins has ended: its result, or -1
- * with an exception. A result below 0 is raised. */
-static int wait_for(PyObject *self, int64_t deadline,
-                    int (*start)(gcore_http_request *, int64_t,
-                                 gcore_done_fn *, void *),
+/* Park until an operation has ended, whose start had this `result`: 0, or -1
+ * with an exception. What it ends with is raised, if it is below 0. */
+static int park_for(gcore_http_request *request, WaitObject *wait, int result,
                     void (*cancel)(gcore_http_request *))
 {
-    gcore_http_request *request = ((RequestObject *)self)->request;
-    WaitObject *wait = accel_wait_new();
-    int result;
-
-    if (wait == NULL)
-        return -1;
-    result = start(request, deadline, GCORE_COMPLETE,
-                   accel_wait_argument(wait));
     if (result < 0) {
         accel_wait_discard(wait);
         accel_raise(result);
@@ -492,10 +482,25 @@ static int wait_for(PyObject *self, int64_t deadline,
         cancel(request);
     } else if ((result = (int)wait->result) < 0) {
         accel_raise(result);
-        result = -1;
     }
     Py_DECREF((PyObject *)wait);
     return result < 0 ? -1 : 0;
+}
+
+static int wait_for(PyObject *self, int64_t deadline,
+                    int (*start)(gcore_http_request *, int64_t,
+                                 gcore_done_fn *, void *),
+                    void (*cancel)(gcore_http_request *))
+{
+    gcore_http_request *request = ((RequestObject *)self)->request;
+    WaitObject *wait = accel_wait_new();
+
+    if (wait == NULL)
+        return -1;
+    return park_for(request, wait,
+                    start(request, deadline, GCORE_COMPLETE,
+                          accel_wait_argument(wait)),
+                    cancel);
 }
 
 static PyObject *request_wait_sent(PyObject *self, PyObject *Py_UNUSED(none))
@@ -520,6 +525,28 @@ static PyObject *request_write(PyObject *self, PyObject *data)
         return request_wait_sent(self, NULL);
     if (result < 0)
         return accel_raise(result);
+    Py_RETURN_NONE;
+}
+
+/* send_file(fd, offset, count): the file is not looked at afterwards */
+static PyObject *request_send_file(PyObject *self, PyObject *args)
+{
+    gcore_http_request *request = ((RequestObject *)self)->request;
+    long long offset, count;
+    WaitObject *wait;
+    int fd;
+
+    if (!PyArg_ParseTuple(args, "iLL", &fd, &offset, &count))
+        return NULL;
+    wait = accel_wait_new();
+    if (wait == NULL)
+        return NULL;
+    if (park_for(request, wait,
+                 gcore_http_send_file(request, fd, offset, count,
+                                      GCORE_COMPLETE,
+                                      accel_wait_argument(wait)),
+                 gcore_http_cancel_file) != 0)
+        return NULL;
     Py_RETURN_NONE;
 }
 
@@ -678,6 +705,9 @@ static PyMethodDef request_methods[] = {
      "start(status, reason, headers)\n--\n\nBegin an answer."},
     {"write", request_write, METH_O,
      "write(data)\n--\n\nSend a piece of the body; waits for room."},
+    {"send_file", request_send_file, METH_VARARGS,
+     "send_file(fd, offset, count)\n--\n\n"
+     "Send a part of a file as a piece of the body; waits until it is sent."},
     {"wait_sent", request_wait_sent, METH_NOARGS,
      "wait_sent()\n--\n\nWait until little is left to send."},
     {"finish", request_finish, METH_NOARGS, "finish()\n--\n\nEnd the answer."},
