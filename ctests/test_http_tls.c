@@ -169,6 +169,25 @@ static void byte_by_byte(bool tls)
     echo_close(&it.server);
 }
 
+/* The end of a body and the next request, of which under TLS the kernel
+ * knows nothing any more once the body has been read. */
+static void behind_a_body(bool tls)
+{
+    static const char head[] =
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n.";
+    static const char rest[] = "body!"
+                               "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    echo_open(&it.server, NULL);
+    connect_line(tls);
+    say(head, sizeof head - 1);
+    UNTIL(it.server.hub, it.server.handled == 1);
+    say(rest, sizeof rest - 1);
+    await_end("GET /2 ");
+    hang_up();
+    echo_close(&it.server);
+}
+
 static void files(bool tls)
 {
     static const char get[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -256,6 +275,18 @@ static void tls_bytes(void **state)
     byte_by_byte(true);
 }
 
+static void plain_behind_a_body(void **state)
+{
+    (void)state;
+    behind_a_body(false);
+}
+
+static void tls_behind_a_body(void **state)
+{
+    (void)state;
+    behind_a_body(true);
+}
+
 static void plain_files(void **state)
 {
     (void)state;
@@ -298,7 +329,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(plain_echoes), TEST(tls_echoes), TEST(plain_bytes),
-        TEST(tls_bytes),    TEST(plain_files), TEST(tls_files),
+        TEST(tls_bytes),    TEST(plain_behind_a_body),
+        TEST(tls_behind_a_body), TEST(plain_files), TEST(tls_files),
         TEST(plain_cut_answers), TEST(tls_cut_answers), TEST(busy_streams),
     };
     int failed;

@@ -74,7 +74,8 @@ typedef struct gcore_http_request gcore_http_request;
 
 /*
  * What a server should be. Zero in a member means the default, which is
- * given in parentheses; a negative time or rate means none. Since 0.1.
+ * given in parentheses; a negative time or rate means none. Limits on lines,
+ * heads and trailers end at 2^28 bytes. Since 0.1.
  *   size             sizeof(gcore_http_options)
  *   flags            a sum of GCORE_HTTP_ bits
  *   line_limit       bytes of the request line (8192); beyond it: 414
@@ -330,7 +331,7 @@ GCORE_API int gcore_http_server_adopt_stream(gcore_http_server *server,
 
 /*
  * Drains the server: it accepts no more, closes idle connections, and answers
- * what it has with "Connection: close".
+ * what it has, or what has reached it by then, with "Connection: close".
  *   deadline  until when to wait for the answers
  *   done      told 0 when the last connection is gone; -ETIMEDOUT when the
  *             deadline passed first: then close the server to reset the

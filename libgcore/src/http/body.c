@@ -234,13 +234,13 @@ int64_t gcore_http_read(gcore_http_request *request, void *buffer, size_t size)
 /* How long the peer may take for what it owes now. */
 static void set_rate(gcore_http_request *request)
 {
-    const gcore_http_options *options = &request->conn->server->options;
-    int64_t now = gcore_hub_now(request->hub);
+    const gcore_http_server *server = request->conn->server;
+    const gcore_http_options *options = &server->options;
 
-    if (options->body_rate < 0 || options->body_grace < 0)
+    if (options->body_rate < 0) {
         request->rate_end = GCORE_FOREVER;
-    else if (request->rate_end <= now) {
-        request->rate_end = now + options->body_grace;
+    } else if (request->rate_end <= gcore_hub_now(request->hub)) {
+        request->rate_end = gcore__http_later(server, options->body_grace);
         request->rate_seen = request->body_seen;
     }
 }

@@ -59,7 +59,7 @@ void gcore__http_chunks_init(gcore__http_chunks *chunks,
         .parser = beginning,
         .trailer_rules = {.field_limit = field_limit,
                           .head_limit = trailer_limit},
-        .overhead = extension_limit + CHUNK_FRAME,
+        .overhead = (int64_t)extension_limit + CHUNK_FRAME,
     };
 }
 

@@ -26,7 +26,7 @@
 
 static int64_t later(gcore__http_conn *conn, int64_t time)
 {
-    return time < 0 ? GCORE_FOREVER : gcore_hub_now(conn->server->hub) + time;
+    return gcore__http_later(conn->server, time);
 }
 
 static void on_input(void *arg, int64_t result);
@@ -146,11 +146,21 @@ int gcore__http_conn_detach(gcore__http_conn *conn, int error)
     return fd;
 }
 
+/* Whether the peer would miss a part of an answer. */
+static bool owes(const gcore__http_conn *conn)
+{
+    const gcore_http_request *request = conn->request;
+
+    return gcore__http_unsent(conn) ||
+           (request && request->begun && !request->finished);
+}
+
 static void end(gcore__http_conn *conn, int error, bool reset)
 {
     if (conn->fd < 0)
         return;
     gcore__http_conn_enter(conn);
+    reset |= owes(conn);
     stop(conn);
     gcore__wire_close(conn, reset);
     conn->fd = -1;
@@ -274,12 +284,17 @@ static size_t next_head(gcore__http_conn *conn, const char *bytes, size_t size)
     return read_request(conn, bytes, end) ? end : 0;
 }
 
+/* So many answers wait to be sent that nothing more is read. */
+static bool is_behind(const gcore__http_conn *conn)
+{
+    return gcore__http_unsent(conn) > conn->server->options.buffer;
+}
+
 static bool may_go_on(const gcore__http_conn *conn)
 {
     return conn->fd >= 0 && conn->state == GCORE__HTTP_OPEN &&
-           !conn->request && unseen(conn) &&
-           conn->turn < conn->server->options.turn &&
-           gcore__http_unsent(conn) <= conn->server->options.buffer;
+           !conn->request && unseen(conn) && !is_behind(conn) &&
+           conn->turn < conn->server->options.turn;
 }
 
 /* Hands over the requests that `in` holds, as long as each is answered at
@@ -318,18 +333,21 @@ static void read_proxy(gcore__http_conn *conn)
 static void take_received(gcore__http_conn *conn, const char *bytes,
                           size_t size)
 {
+    gcore_http_request *request;
     size_t used = 0;
 
     if (!conn->proxied && !gcore__buffer_size(&conn->in))
         used = next_head(conn, bytes, size);
     if (conn->fd < 0 || conn->state != GCORE__HTTP_OPEN)
         return;
+    request = conn->request;
     if (gcore__buffer_append(&conn->in, bytes + used, size - used) < 0) {
         gcore__http_conn_close(conn, -ENOMEM);
+        gcore_http_request_unref(request);
         return;
     }
     if (used)
-        gcore__http_hand_over(conn->server, conn->request);
+        gcore__http_hand_over(conn->server, request);
     else if (conn->proxied)
         read_proxy(conn);
 }
@@ -339,13 +357,13 @@ static void receive(gcore__http_conn *conn)
     char *scratch = conn->server->scratch;
     int64_t got = gcore__wire_receive(conn, scratch, GCORE__HTTP_SCRATCH);
 
-    conn->more = false;
     if (got > 0) {
-        conn->more = gcore__wire_pending(conn);
         take_received(conn, scratch, (size_t)got);
         advance(conn);
+    } else if (got == 0) {
+        gcore__http_conn_end(conn, false);
     } else if (got != -EAGAIN) {
-        gcore__http_conn_close(conn, got ? (int)got : -ECONNRESET);
+        gcore__http_conn_close(conn, (int)got);
     }
 }
 
@@ -357,24 +375,45 @@ static void linger(gcore__http_conn *conn)
         got = gcore__wire_receive(conn, conn->server->scratch,
                                   GCORE__HTTP_SCRATCH);
         conn->lingered += got > 0 ? got : 0;
-    } while (got > 0 && gcore__wire_pending(conn));
+    } while (got > 0 && conn->more);
     if ((got <= 0 && got != -EAGAIN) || conn->lingered > LINGER_BYTES)
         gcore__http_conn_close(conn, -ECANCELED);
+}
+
+/* How long the peer may take for the next head. While it is still getting
+ * the answer before, only the sending has a time limit. */
+static void set_deadline(gcore__http_conn *conn)
+{
+    const gcore_http_options *options = &conn->server->options;
+
+    if (gcore__http_unsent(conn))
+        conn->deadline = GCORE_FOREVER;
+    else
+        conn->deadline = later(conn, gcore__buffer_size(&conn->in)
+                                         ? options->head_timeout
+                                         : options->idle_timeout);
+}
+
+static void look_again(gcore__http_conn *conn)
+{
+    if (!conn->again.listed)
+        gcore__ready_add(conn->server->hub, &conn->again);
 }
 
 /* Between two requests. */
 static void next_request(gcore__http_conn *conn)
 {
-    const gcore_http_options *options = &conn->server->options;
-
     let_go(conn, -EALREADY);
-    if (conn->server->draining) {
-        gcore__http_conn_end(conn, gcore__buffer_size(&conn->in) > 0);
-        return;
-    }
-    conn->deadline = later(conn, gcore__buffer_size(&conn->in)
-                                     ? options->head_timeout
-                                     : options->idle_timeout);
+    set_deadline(conn);
+    if (conn->server->draining)
+        look_again(conn);
+}
+
+/* The rest of an answered request's body is not worth the connection. */
+static void give_up(gcore__http_conn *conn)
+{
+    let_go(conn, -EALREADY);
+    gcore__http_conn_end(conn, true);
 }
 
 /* The rest of an answered request's body is not wanted. */
@@ -382,12 +421,10 @@ static void discard(gcore__http_conn *conn)
 {
     int rest = gcore__http_body_discard(conn->request);
 
-    if (rest > 0) {
+    if (rest > 0)
         next_request(conn);
-    } else if (rest < 0) {
-        let_go(conn, -EALREADY);
-        gcore__http_conn_end(conn, true);
-    }
+    else if (rest < 0)
+        give_up(conn);
 }
 
 void gcore__http_conn_answered(gcore__http_conn *conn)
@@ -412,8 +449,12 @@ void gcore__http_conn_answered(gcore__http_conn *conn)
 
 void gcore__http_conn_sent(gcore__http_conn *conn)
 {
-    if (conn->state == GCORE__HTTP_CLOSING && !gcore__http_unsent(conn))
+    if (gcore__http_unsent(conn))
+        return;
+    if (conn->state == GCORE__HTTP_CLOSING)
         sent_all(conn);
+    else if (!conn->request && conn->deadline == GCORE_FOREVER)
+        set_deadline(conn);
 }
 
 static bool is_idle(const gcore__http_conn *conn)
@@ -422,13 +463,11 @@ static bool is_idle(const gcore__http_conn *conn)
            !gcore__buffer_size(&conn->in);
 }
 
+/* A request that the peer has sent already is still answered. */
 void gcore__http_conn_drain(gcore__http_conn *conn)
 {
-    if (!is_idle(conn))
-        return;
-    gcore__http_conn_enter(conn);
-    gcore__http_conn_end(conn, false);
-    gcore__http_conn_leave(conn);
+    if (is_idle(conn))
+        look_again(conn);
 }
 
 static void timed_out(gcore__http_conn *conn)
@@ -440,7 +479,9 @@ static void timed_out(gcore__http_conn *conn)
         return;
     }
     conn->server->stats.timeouts++;
-    if (conn->request || is_idle(conn))
+    if (conn->request)
+        give_up(conn);
+    else if (is_idle(conn))
         gcore__http_conn_close(conn, -ETIMEDOUT);
     else
         gcore__http_refuse(conn, GCORE__HTTP_HEAD_SLOW,
@@ -482,6 +523,8 @@ static void on_again(void *arg, int64_t result)
         advance(conn);
     else if (!conn->request && conn->state == GCORE__HTTP_OPEN)
         receive(conn);
+    if (conn->fd >= 0 && conn->server->draining && is_idle(conn))
+        gcore__http_conn_end(conn, false);
     gcore__http_conn_leave(conn);
 }
 
@@ -508,12 +551,11 @@ static int settle_open(gcore__http_conn *conn)
 {
     if (conn->request)
         return settle_request(conn);
-    if (!unseen(conn) && !conn->more)
+    if (!unseen(conn) && !conn->more && !is_behind(conn))
         return gcore__http_conn_listen(conn, conn->deadline);
     gcore__http_conn_ignore(conn);
-    if (!conn->again.listed &&
-        gcore__http_unsent(conn) <= conn->server->options.buffer)
-        gcore__ready_add(conn->server->hub, &conn->again);
+    if (!is_behind(conn))
+        look_again(conn);
     return 0;
 }
 

@@ -82,7 +82,7 @@ struct gcore__http_conn {
     bool blocked; /* the kernel takes no more for now */
     bool linger;  /* the peer may be sending still */
     bool proxied; /* a PROXY header is to come first */
-    bool more;    /* there is input that the kernel does not tell of */
+    bool more;    /* there may be input that the kernel does not tell of */
     gcore_watch *input;
     gcore_watch *output; /* made when first blocked */
     gcore__buffer in;
@@ -157,10 +157,11 @@ int gcore__http_conn_new(gcore_http_server *server, int fd,
                          gcore_stream *stream,
                          const struct sockaddr_storage *peer);
 
-/* Ends it at once; its request fails with `error`. */
+/* Ends it at once; its request fails with `error`. Where the peer would take
+ * a part of an answer for the whole, with a reset. */
 void gcore__http_conn_close(gcore__http_conn *conn, int error);
 
-/* The same, and the peer learns that the answer is not whole. */
+/* The same, always with a reset. */
 void gcore__http_conn_reset(gcore__http_conn *conn, int error);
 
 /* Takes the descriptor out, to be somebody else's; not under TLS. */
@@ -252,9 +253,10 @@ void gcore__http_file_sent(gcore_http_request *request, int error);
 /* server.c */
 void gcore__http_hand_over(gcore_http_server *server,
                            gcore_http_request *request);
-void gcore__http_withdraw(gcore_http_server *server,
-                          gcore_http_request *request);
 void gcore__http_left(gcore_http_server *server);
+/* So many nanoseconds from now; for ever if that is negative, or past the
+ * end of time. */
+int64_t gcore__http_later(const gcore_http_server *server, int64_t time);
 const char *gcore__http_date(gcore_http_server *server, size_t *size);
 
 /* accept.c */

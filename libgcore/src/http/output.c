@@ -32,11 +32,8 @@ static void on_output(void *arg, int64_t result);
 
 static int64_t stall_deadline(const gcore__http_conn *conn)
 {
-    const gcore_http_options *options = &conn->server->options;
-
-    return options->send_timeout < 0
-               ? GCORE_FOREVER
-               : gcore_hub_now(conn->server->hub) + options->send_timeout;
+    return gcore__http_later(conn->server,
+                             conn->server->options.send_timeout);
 }
 
 static int watch_output(gcore__http_conn *conn)

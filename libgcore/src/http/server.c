@@ -12,6 +12,9 @@
 #include "http/engine.h"
 #include "net/stream.h"
 
+/* The most that a limit on bytes of a head or of trailers can be. */
+#define MOST_BYTES (UINT32_C(1) << 28)
+
 #define SECONDS(n) ((n) * INT64_C(1000000000))
 
 /* Options */
@@ -20,6 +23,14 @@ static void set_number(uint32_t *number, uint32_t usual)
 {
     if (*number == 0)
         *number = usual;
+}
+
+/* Of bytes in a buffer, whose places are 32 bits wide. */
+static void set_bytes(uint32_t *number, uint32_t usual)
+{
+    set_number(number, usual);
+    if (*number > MOST_BYTES)
+        *number = MOST_BYTES;
 }
 
 static void set_time(int64_t *time, int64_t usual)
@@ -46,11 +57,11 @@ static int read_options(const gcore_http_options *given,
     if (options->flags & ~known || options->body_limit < 0 ||
         options->discard < 0)
         return -EINVAL;
-    set_number(&options->line_limit, 8192);
+    set_bytes(&options->line_limit, 8192);
     set_number(&options->field_limit, 100);
-    set_number(&options->head_limit, 65536);
+    set_bytes(&options->head_limit, 65536);
     set_number(&options->extension_limit, 8192);
-    set_number(&options->trailer_limit, 8192);
+    set_bytes(&options->trailer_limit, 8192);
     set_number(&options->turn, 16);
     set_number(&options->buffer, 65536);
     set_time(&options->body_limit, INT64_MAX);
@@ -381,6 +392,15 @@ int gcore_http_server_drain(gcore_http_server *server, int64_t deadline,
     }
     gcore__http_left(server);
     return 0;
+}
+
+/* Time */
+
+int64_t gcore__http_later(const gcore_http_server *server, int64_t time)
+{
+    int64_t now = gcore_hub_now(server->hub);
+
+    return time < 0 || time > GCORE_FOREVER - now ? GCORE_FOREVER : now + time;
 }
 
 /* Counters */

@@ -18,9 +18,14 @@ static int64_t result_of(ssize_t count)
 
 int64_t gcore__wire_receive(gcore__http_conn *conn, void *buffer, size_t size)
 {
-    if (conn->stream)
-        return conn->stream->transport->receive(conn->stream, buffer, size);
-    return result_of(recv(conn->fd, buffer, size, 0));
+    gcore_stream *stream = conn->stream;
+    int64_t got;
+
+    if (!stream)
+        return result_of(recv(conn->fd, buffer, size, 0));
+    got = stream->transport->receive(stream, buffer, size);
+    conn->more = got > 0 && stream->transport->pending(stream);
+    return got;
 }
 
 int64_t gcore__wire_send(gcore__http_conn *conn, struct iovec *pieces,
@@ -62,11 +67,6 @@ int64_t gcore__wire_send_file(gcore__http_conn *conn, int file,
     if (sent == -EINVAL || sent == -ENOSYS)
         sent = copy_file(conn, file, offset, most);
     return sent == -EINTR ? -EAGAIN : sent;
-}
-
-bool gcore__wire_pending(const gcore__http_conn *conn)
-{
-    return conn->stream && conn->stream->transport->pending(conn->stream);
 }
 
 int gcore__wire_shut(gcore__http_conn *conn)

@@ -7,7 +7,7 @@
 
 #include "http/engine.h"
 
-/* 0: the peer sends no more. */
+/* 0: the peer sends no more. Sets conn->more. */
 int64_t gcore__wire_receive(gcore__http_conn *conn, void *buffer,
                             size_t size);
 int64_t gcore__wire_send(gcore__http_conn *conn, struct iovec *pieces,
@@ -15,9 +15,6 @@ int64_t gcore__wire_send(gcore__http_conn *conn, struct iovec *pieces,
 /* 0: the file has no more. */
 int64_t gcore__wire_send_file(gcore__http_conn *conn, int file,
                               int64_t offset, size_t most);
-
-/* More may be there that the kernel does not tell of. */
-bool gcore__wire_pending(const gcore__http_conn *conn);
 
 /* Tells the peer that no more will come. */
 int gcore__wire_shut(gcore__http_conn *conn);
