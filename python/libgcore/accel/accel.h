@@ -116,6 +116,9 @@ void accel_wait_discard(WaitObject *wait);
 int accel_wait_park(WaitObject *wait, PyObject *timeout, int ref);
 
 /* As above, to an absolute engine time, at a timer priority of -2..2. */
+/* Park, without switching if a poll that may be made shows that the wait is
+ * over: then *at_once is true. */
+int accel_wait_look_and_park(WaitObject *wait, bool *at_once);
 int accel_wait_park_until(WaitObject *wait, int64_t deadline, int ref,
                           int priority);
 
@@ -145,6 +148,12 @@ bool accel_watcher_is_ours(PyObject *watcher);
 /* Park the calling greenlet on such a watcher: 1 when its event happened, 0
  * when `timeout` (seconds or Py_None) ran out, -1 with an exception. */
 int accel_watcher_wait(PyObject *watcher, PyObject *timeout);
+/* Whether such a watcher, which nobody uses, may look first. */
+bool accel_watcher_may_look(PyObject *watcher);
+/* Then: the same as accel_watcher_wait(), but *at_once says that nobody else
+ * ran. */
+int accel_watcher_look_and_wait(PyObject *watcher, PyObject *timeout,
+                                bool *at_once);
 
 /* Put `value`, whose reference is taken over, into a slot; the old one goes
  * last, as its destructor may look at the slot. */

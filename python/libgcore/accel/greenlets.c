@@ -300,7 +300,7 @@ static WaitObject *take_wake_up(LoopObject *loop)
 static WaitObject *take_direct(LoopObject *loop)
 {
     WaitObject *wait = take_wake_up(loop);
-    if (!wait && loop->parked && !loop->must_poll && !accel_loop_peek(loop)
+    if (!wait && !loop->looked && accel_loop_may_look(loop)
         && accel_loop_look(loop) > 0)
         wait = take_wake_up(loop);
     return wait;

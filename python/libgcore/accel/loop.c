@@ -322,6 +322,11 @@ static int look(LoopObject *loop)
     return count;
 }
 
+bool accel_loop_may_look(LoopObject *loop)
+{
+    return loop->parked && !loop->must_poll && !accel_loop_peek(loop);
+}
+
 int accel_loop_look(LoopObject *loop)
 {
     if (!loop->engine || loop->fork_generation != fork_count

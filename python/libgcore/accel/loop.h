@@ -12,6 +12,10 @@ PyObject *accel_loop_peek(LoopObject *loop);
  * time slice. */
 PyObject *accel_loop_take(LoopObject *loop);
 
+/* Whether a greenlet may poll on behalf of the hub: nothing is to run before
+ * what the poll returns, and the hub is not inside a callback. */
+bool accel_loop_may_look(LoopObject *loop);
+
 /* Poll without blocking, on behalf of the hub; how many events came back.
  * Nothing is to be queued.  Never raises: what is wrong the hub will meet. */
 int accel_loop_look(LoopObject *loop);

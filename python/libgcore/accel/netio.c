@@ -352,6 +352,7 @@ typedef struct {
     PyObject *timeout;         /* seconds, or None */
     PyObject *hub;
     PyObject *weakrefs;
+    unsigned dry; /* how many times in a row recv() found nothing at first */
 } SocketObject;
 
 typedef PyObject *transfer_function(PyObject *, PyObject *const *,
@@ -369,14 +370,19 @@ static bool is_zero(PyObject *timeout)
     return seconds == 0.0;
 }
 
+static bool may_wait_for(PyObject *watcher, PyObject *timeout)
+{
+    return watcher != NULL && !is_zero(timeout) &&
+           accel_watcher_is_ours(watcher);
+}
+
 /* Wait within `timeout` until a transfer may go on; -1 with an exception. */
 static int wait_to_go_on(PyObject *self, PyObject *watcher, PyObject *timeout,
                          PyObject *name_wait)
 {
     PyObject *result;
 
-    if (watcher != NULL && !is_zero(timeout) &&
-        accel_watcher_is_ours(watcher)) {
+    if (may_wait_for(watcher, timeout)) {
         int happened = accel_watcher_wait(watcher, timeout);
 
         if (happened == 0)
@@ -395,9 +401,9 @@ static int wait_to_go_on(PyObject *self, PyObject *watcher, PyObject *timeout,
 static PyObject *when_possible(SocketObject *self, transfer_function *run,
                                PyObject *operand, PyObject *flags,
                                PyObject *timeout, PyObject **watcher,
-                               PyObject *name_wait)
+                               PyObject *name_wait, unsigned *waits)
 {
-    for (;;) {
+    for (;; ++*waits) {
         PyObject *args[] = {self->sock, operand, flags};
         PyObject *result, *waiting;
         int failed;
@@ -438,6 +444,62 @@ static PyObject *time_to_wait(PyObject *timeout, PyObject *flags)
     return timeout;
 }
 
+/* After so many that found nothing, the next recv() asks the poller first:
+ * the poll has to be made anyway, and says of the other sockets, too, whether
+ * there is something. A wrong guess costs a poll, and no switch. */
+enum { DRY = 4 };
+
+static bool is_positive(PyObject *size)
+{
+    long value = PyLong_CheckExact(size) ? PyLong_AsLong(size) : 0;
+
+    PyErr_Clear(); /* recv() itself complains */
+    return value > 0;
+}
+
+/* Whether recv(size) asks first; for what it may refuse it is tried first. */
+static bool expects_nothing(const SocketObject *self, PyObject *size,
+                            PyObject *flags, PyObject *timeout)
+{
+    return self->dry >= DRY && flags == no_flags &&
+           is_positive(size) &&
+           may_wait_for(self->reader, timeout) &&
+           accel_watcher_may_look(self->reader);
+}
+
+/* -1 with an exception. */
+static int ask_first(SocketObject *self, PyObject *timeout)
+{
+    PyObject *watcher = self->reader;
+    bool at_once = false;
+    int happened;
+
+    Py_INCREF(watcher);
+    happened = accel_watcher_look_and_wait(watcher, timeout, &at_once);
+    Py_DECREF(watcher);
+    if (at_once)
+        self->dry = 0;
+    if (happened == 0)
+        PyErr_SetString(PyExc_TimeoutError, "timed out");
+    return happened == 1 ? 0 : -1;
+}
+
+static PyObject *receive(SocketObject *self, PyObject *size, PyObject *flags,
+                         PyObject *timeout)
+{
+    bool asks = expects_nothing(self, size, flags, timeout);
+    PyObject *result;
+    unsigned waits = 0;
+
+    if (asks && ask_first(self, timeout) != 0)
+        return NULL;
+    result = when_possible(self, sock_recv, size, flags, timeout,
+                           &self->reader, name_wait_readable, &waits);
+    if (!asks)
+        self->dry = waits == 0 ? 0 : self->dry + 1;
+    return result;
+}
+
 static PyObject *socket_recv(PyObject *object, PyObject *const *args,
                              Py_ssize_t nargs)
 {
@@ -450,8 +512,7 @@ static PyObject *socket_recv(PyObject *object, PyObject *const *args,
     timeout = time_to_wait(self->timeout, flags);
     if (timeout == NULL)
         return NULL;
-    result = when_possible(self, sock_recv, args[0], flags, timeout,
-                           &self->reader, name_wait_readable);
+    result = receive(self, args[0], flags, timeout);
     Py_DECREF(timeout);
     return result;
 }
@@ -488,6 +549,7 @@ static PyObject *socket_send(PyObject *object, PyObject *const *args,
     PyObject *flags = nargs > 1 ? args[1] : no_flags;
     PyObject *timeout = nargs > 2 ? args[2] : Py_Ellipsis;
     PyObject *result;
+    unsigned waits = 0;
 
     if (check_count("send", nargs, 1, 3) != 0 ||
         (names != NULL &&
@@ -498,7 +560,7 @@ static PyObject *socket_send(PyObject *object, PyObject *const *args,
     if (timeout == NULL)
         return NULL;
     result = when_possible(self, sock_send, args[0], flags, timeout,
-                           &self->writer, name_wait_writable);
+                           &self->writer, name_wait_writable, &waits);
     Py_DECREF(timeout);
     return result;
 }

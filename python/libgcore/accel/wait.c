@@ -221,6 +221,21 @@ int accel_wait_park_until(WaitObject *wait, int64_t deadline, int ref,
     return park(wait);
 }
 
+int accel_wait_look_and_park(WaitObject *wait, bool *at_once)
+{
+    int begun = begin(wait);
+    if (begun)
+        return begun;
+    *at_once = accel_loop_may_look(wait->loop)
+               && accel_loop_look(wait->loop) > 0
+               && wait->state == WAIT_QUEUED;
+    if (!*at_once)
+        return park(wait);
+    wait->state = WAIT_ENDED; /* its place in the queue is passed over */
+    Py_CLEAR(wait->greenlet);
+    return 1;
+}
+
 int accel_wait_park(WaitObject *wait, PyObject *timeout, int ref)
 {
     int64_t deadline = GCORE_FOREVER;

@@ -611,7 +611,7 @@ void accel_watcher_run(PyObject *watcher, LoopObject *loop)
 
 /* ---- waiting ------------------------------------------------------------- */
 
-static int wait_parked(WatcherObject *self, int64_t deadline)
+static int wait_parked(WatcherObject *self, int64_t deadline, bool *at_once)
 {
     WaitObject *wait = accel_wait_new();
     if (!wait)
@@ -628,9 +628,12 @@ static int wait_parked(WatcherObject *self, int64_t deadline)
     self->waiter = wait;
     int result = -1;
     if (activate(self, GCORE_ONCE, due) == 0) {
-        /* A timer's own deadline is its event: the limit is the wait's. */
-        result = accel_wait_park_until(
-            wait, self->kind == KIND_TIMER ? deadline : GCORE_FOREVER, 1, -1);
+        if (at_once)
+            result = accel_wait_look_and_park(wait, at_once);
+        else /* A timer's own deadline is its event: the limit is the wait's. */
+            result = accel_wait_park_until(
+                wait, self->kind == KIND_TIMER ? deadline : GCORE_FOREVER, 1,
+                -1);
         self->waiter = NULL;
         deactivate(self);
     }
@@ -640,7 +643,7 @@ static int wait_parked(WatcherObject *self, int64_t deadline)
 }
 
 /* 1: it happened, 0: the timeout ran out, -1: exception. */
-static int wait_within(WatcherObject *self, PyObject *timeout)
+static int wait_within(WatcherObject *self, PyObject *timeout, bool *at_once)
 {
     if (check_free(self) < 0)
         return -1;
@@ -656,7 +659,7 @@ static int wait_within(WatcherObject *self, PyObject *timeout)
             return -1;
     }
     Py_INCREF((PyObject *)self);
-    int result = wait_parked(self, deadline);
+    int result = wait_parked(self, deadline, at_once);
     int64_t outcome = self->result;
     Py_DECREF((PyObject *)self);
     if (result <= 0)
@@ -679,7 +682,19 @@ bool accel_watcher_is_ours(PyObject *watcher)
 
 int accel_watcher_wait(PyObject *watcher, PyObject *timeout)
 {
-    return wait_within((WatcherObject *)watcher, timeout);
+    return wait_within((WatcherObject *)watcher, timeout, NULL);
+}
+
+bool accel_watcher_may_look(PyObject *watcher)
+{
+    WatcherObject *self = (WatcherObject *)watcher;
+    return !self->waiter && !self->active && accel_loop_may_look(self->loop);
+}
+
+int accel_watcher_look_and_wait(PyObject *watcher, PyObject *timeout,
+                                bool *at_once)
+{
+    return wait_within((WatcherObject *)watcher, timeout, at_once);
 }
 
 static PyObject *watcher_wait(PyObject *object, PyObject *args,
@@ -690,7 +705,7 @@ static PyObject *watcher_wait(PyObject *object, PyObject *args,
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &timeout)
         || check_open((WatcherObject *)object) < 0)
         return NULL;
-    int result = wait_within((WatcherObject *)object, timeout);
+    int result = wait_within((WatcherObject *)object, timeout, NULL);
     return result < 0 ? NULL : PyBool_FromLong(result);
 }
 
