@@ -3,6 +3,8 @@ plain twin's, by the same tests."""
 import _socket
 import errno
 import os
+import subprocess
+import sys
 
 import gevent
 import pytest
@@ -81,6 +83,73 @@ def test_send_until_full(netio, pair):
     pair[1].close()
     with pytest.raises(BrokenPipeError):
         netio.sock_send(pair[0], b'x')
+
+
+def datagrams(family, address=None):
+    sock = _socket.socket(family, _socket.SOCK_DGRAM)
+    if address is not None:
+        sock.bind(address)
+    sock.settimeout(30)
+    return sock
+
+
+AUDITED = """
+import _socket, importlib, sys
+netio = importlib.import_module(sys.argv[1])
+sock = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
+sys.addaudithook(lambda event, args: event == 'socket.sendto' and print(
+    event, args == (sock, ('127.0.0.1', 9))))
+netio.sock_sendto(sock, b'x', 0, ('127.0.0.1', 9))
+"""
+
+
+@pytest.mark.parametrize('family, host', [
+    (_socket.AF_INET, '127.0.0.1'), (_socket.AF_INET, 'localhost'),
+    (_socket.AF_INET6, '::1')])
+def test_sendto(netio, family, host):
+    try:
+        receiver = datagrams(family, (host, 0))
+    except OSError:
+        pytest.skip('this machine has no %s' % host)
+    sender = datagrams(family)
+    port = receiver.getsockname()[1]
+    assert netio.sock_sendto(sender, b'abc', 0, (host, port)) == 3
+    data, source = receiver.recvfrom(10)
+    assert (data, source[1]) == (b'abc', sender.getsockname()[1])
+    assert netio.sock_sendto(sender, b'', 0, receiver.getsockname()) == 0
+
+
+def test_sendto_until_full(netio, tmp_path):
+    path = str(tmp_path / 'datagrams')
+    receiver = datagrams(_socket.AF_UNIX, path)
+    sender = datagrams(_socket.AF_UNIX)
+    sender.setblocking(False)
+    while netio.sock_sendto(sender, b'x', 0, path) is not None:
+        pass
+    assert receiver.recv(10) == b'x'
+
+
+@pytest.mark.parametrize('address, error', [
+    (('127.0.0.1', 65536), OverflowError), (('127.0.0.1', -1), OverflowError),
+    (('127.0.0.1', '1'), TypeError), (('127.0.0.1\0', 1), TypeError),
+    (('127.0.0.1',), TypeError), (None, TypeError), ('x', TypeError),
+    (('127.0.0.1', 0), OSError)])
+def test_sendto_bad_address(netio, address, error):
+    sender = datagrams(_socket.AF_INET)
+    with pytest.raises(error):
+        netio.sock_sendto(sender, b'x', 0, address)
+    with pytest.raises(TypeError):
+        netio.sock_sendto(sender, 'x', 0, ('127.0.0.1', 1))
+    with pytest.raises(OverflowError):
+        netio.sock_sendto(sender, b'x', 1 << 40, ('127.0.0.1', 1))
+
+
+def test_sendto_is_audited(netio):
+    # A hook cannot be taken away again: in a process of its own.
+    done = subprocess.run(
+        [sys.executable, '-c', AUDITED, netio.__name__], timeout=60,
+        capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ('socket.sendto True\n', '')
 
 
 @pytest.mark.parametrize('call, error', [

@@ -243,7 +243,8 @@ def _wait_in_this_thread(watcher, seconds):
 
 
 class SocketMixin(_netio.SocketBase):
-    """The methods of a cooperative socket; `recv` and `send` are the base's.
+    """The methods of a cooperative socket; `recv`, `send` and `sendto` are the
+    base's.
 
     :ivar hub: the hub of the thread that made the socket.
     :ivar timeout: seconds (float) that an operation may wait; ``None`` for no
@@ -549,14 +550,6 @@ class SocketMixin(_netio.SocketBase):
         view = _get_memory(data)
         if sent < len(view):
             _sendall(self, view[sent:], flags)
-
-    def sendto(self, *args):
-        """sendto(data[, flags], address) -> count"""
-        try:
-            return self._sock.sendto(*args)
-        except BlockingIOError:
-            flags = args[1] if len(args) == 3 else 0
-        return self._when_writable(flags, 'sendto', *args)
 
 
 _plain_send = SocketMixin.send

@@ -6,8 +6,8 @@ same answers. A transfer that fails otherwise raises ``OSError``.
 import _socket
 import os
 
-__all__ = ['SocketBase', 'sock_recv', 'sock_recv_into', 'sock_send', 'fd_read',
-           'fd_write']
+__all__ = ['SocketBase', 'sock_recv', 'sock_recv_into', 'sock_send',
+           'sock_sendto', 'fd_read', 'fd_write']
 
 _MSG_DONTWAIT = int(getattr(_socket, 'MSG_DONTWAIT', 0))
 
@@ -40,6 +40,14 @@ def sock_send(sock, data, flags: int = 0) -> 'int | None':
         return None
 
 
+def sock_sendto(sock, data, flags: int, address) -> 'int | None':
+    """Send *data* to *address*: the number of bytes, or ``None``."""
+    try:
+        return sock.sendto(data, flags, address)
+    except BlockingIOError:
+        return None
+
+
 class SocketBase:
     """What every cooperative socket has."""
 
@@ -63,6 +71,19 @@ class SocketBase:
         if flags & _MSG_DONTWAIT:
             seconds = 0.0
         while (sent := sock_send(self._sock, data, flags)) is None:
+            self._wait_writable(seconds)
+        return sent
+
+    def sendto(self, data, *flags_and_address):
+        """sendto(data[, flags], address) -> count"""
+        if len(flags_and_address) == 1:
+            flags_and_address = (0, *flags_and_address)
+        elif len(flags_and_address) != 2:
+            raise TypeError('sendto() takes 2 to 3 arguments (%d given)' % (
+                1 + len(flags_and_address)))
+        flags, address = flags_and_address
+        seconds = 0.0 if flags & _MSG_DONTWAIT else self.timeout
+        while (sent := sock_sendto(self._sock, data, flags, address)) is None:
             self._wait_writable(seconds)
         return sent
 
