@@ -33,11 +33,19 @@ def test_release_of_a_free_lock():
         LockType().release()
 
 
+def test_release_returns_nothing_as_the_native_one():
+    lock = LockType()
+    lock.acquire()
+    assert lock.release() is None and not lock.locked()
+
+
 @pytest.mark.parametrize("arguments, error", [
     ((False, 1), ValueError),
     ((True, -2), ValueError),
     ((True, 1e20), OverflowError),
 ])
+
+
 def test_bad_arguments(arguments, error):
     lock = LockType()
     with pytest.raises(error):

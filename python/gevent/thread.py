@@ -109,6 +109,8 @@ class LockType(BoundedSemaphore):
             _give_way()
         return acquired
 
+    release = BoundedSemaphore._release_lock
+
     def __repr__(self):
         return '<%s gevent.thread.LockType object at 0x%x counter=%s _links[%s]>' % (
             'locked' if self.locked() else 'unlocked', id(self), self.counter,

@@ -619,6 +619,10 @@ class BoundedSemaphore(Semaphore):
             self._hub = None
         return counter
 
+    def _release_lock(self):
+        """As `release`, but returns None, as locks do."""
+        BoundedSemaphore.release(self)
+
 
 class RLock:
     """A lock that its owner, a greenlet, may take again."""

@@ -269,6 +269,14 @@ static PyObject *bounded_release(PyObject *self, PyObject *Py_UNUSED(ignored))
     return PyLong_FromSsize_t(((SemaphoreObject *)self)->counter);
 }
 
+static PyObject *bounded_release_lock(PyObject *self,
+                                      PyObject *Py_UNUSED(ignored))
+{
+    if (release_bounded((SemaphoreObject *)self) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 static PyObject *bounded_exit(PyObject *self, PyObject *const *Py_UNUSED(args),
                               Py_ssize_t Py_UNUSED(nargs))
 {
@@ -355,6 +363,9 @@ static PyMethodDef bounded_methods[] = {
     {"release", bounded_release, METH_NOARGS,
      "release($self, /)\n--\n\nAs Semaphore's, but raises ValueError above "
      "the initial value."},
+    {"_release_lock", bounded_release_lock, METH_NOARGS,
+     "_release_lock($self, /)\n--\n\nAs release(), but returns None, as "
+     "locks do."},
     {"__exit__", (PyCFunction)(void (*)(void))bounded_exit, METH_FASTCALL,
      NULL},
     {NULL, NULL, 0, NULL}};
