@@ -30,7 +30,8 @@ function(gcore_add_fuzz_sources target name)
     set(source ${CMAKE_CURRENT_SOURCE_DIR}/libgcore/src)
     target_include_directories(${target} PRIVATE ${source})
     target_sources(${target} PRIVATE
-        ${source}/dns/message.c ${source}/dns/answer.c ${source}/dns/shared.c
+        ${source}/dns/message.c ${source}/dns/answer.c ${source}/dns/name.c
+        ${source}/dns/address.c ${source}/dns/shared.c
         ${source}/util/arena.c ${source}/util/alloc.c)
 endfunction()
 

@@ -22,7 +22,7 @@ static bool is_link_local(const uint8_t bytes[16])
 
 /* Text */
 
-static char *put_number(char *out, uint8_t number)
+static char *put_decimal(char *out, uint8_t number)
 {
     if (number >= 100)
         *out++ = (char)('0' + number / 100);
@@ -32,45 +32,108 @@ static char *put_number(char *out, uint8_t number)
     return out;
 }
 
-static void write_text4(gcore_dns_address *address)
+static char *put_text4(char *out, const uint8_t *bytes)
 {
-    char *out = address->text;
-
     for (int i = 0; i < 4; i++) {
-        out = put_number(out, address->bytes[i]);
-        *out++ = i < 3 ? '.' : '\0';
+        out = put_decimal(out, bytes[i]);
+        *out++ = '.';
     }
+    *--out = '\0';
+    return out;
 }
 
-static void write_text6(gcore_dns_address *address)
+static char *put_hex(char *out, unsigned number)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (int shift = 12; shift > 0; shift -= 4)
+        if (number >> shift)
+            *out++ = digits[number >> shift & 0xf];
+    *out++ = digits[number & 0xf];
+    return out;
+}
+
+static unsigned group_of(const uint8_t *bytes, int i)
+{
+    return (unsigned)bytes[2 * i] << 8 | bytes[2 * i + 1];
+}
+
+/* The first of the longest runs of zeros, if it is of two or more. */
+static int find_zeros(const uint8_t *bytes, int *count)
+{
+    int first = -1;
+    int run = 0;
+
+    *count = 1;
+    for (int i = 0; i < 8; i++) {
+        run = group_of(bytes, i) == 0 ? run + 1 : 0;
+        if (run > *count) {
+            *count = run;
+            first = i - run + 1;
+        }
+    }
+    return first;
+}
+
+/* As inet_ntop writes it. */
+static char *put_text6(char *out, const uint8_t *bytes)
+{
+    int count;
+    int first = find_zeros(bytes, &count);
+    bool has_v4 = first == 0 &&
+                  (count == 6 || (count == 5 && group_of(bytes, 5) == 0xffff));
+
+    for (int i = 0; i < 8; i++) {
+        if (i == first) {
+            *out++ = ':';
+            i += count - 1;
+            if (i == 7)
+                *out++ = ':';
+            continue;
+        }
+        if (i > 0)
+            *out++ = ':';
+        if (i == 6 && has_v4)
+            return put_text4(out, bytes + 12);
+        out = put_hex(out, group_of(bytes, i));
+    }
+    *out = '\0';
+    return out;
+}
+
+size_t gcore__address_text(int family, const uint8_t *bytes, char *out)
+{
+    char *end = family == AF_INET ? put_text4(out, bytes)
+                                  : put_text6(out, bytes);
+
+    return (size_t)(end - out);
+}
+
+static void add_scope(gcore_dns_address *address, size_t length)
 {
     char name[IF_NAMESIZE];
-    size_t length;
+    char *end = address->text + length;
+    size_t room = sizeof address->text - length;
 
-    inet_ntop(AF_INET6, address->bytes, address->text, sizeof address->text);
-    if (address->scope == 0)
-        return;
-    length = strlen(address->text);
     if (is_link_local(address->bytes) && if_indextoname(address->scope, name))
-        snprintf(address->text + length, sizeof address->text - length,
-                 "%%%s", name);
+        snprintf(end, room, "%%%s", name);
     else
-        snprintf(address->text + length, sizeof address->text - length,
-                 "%%%u", address->scope);
+        snprintf(end, room, "%%%u", address->scope);
 }
 
 void gcore__address_set(gcore_dns_address *address, int family,
                         const void *bytes, uint32_t scope)
 {
+    size_t length;
+
     memset(address, 0, sizeof *address);
     address->family = family;
     address->length = family == AF_INET ? 4 : 16;
     address->scope = scope;
     memcpy(address->bytes, bytes, address->length);
-    if (family == AF_INET)
-        write_text4(address);
-    else
-        write_text6(address);
+    length = gcore__address_text(family, address->bytes, address->text);
+    if (scope != 0 && family == AF_INET6)
+        add_scope(address, length);
 }
 
 /* inet_aton takes whatever follows a blank. */

@@ -48,7 +48,7 @@ static unsigned families_of(const struct ifaddrs *list)
 
 static unsigned reachable(gcore_resolver *resolver)
 {
-    int64_t now = gcore_clock();
+    int64_t now = resolver->now;
     struct ifaddrs *list;
 
     if (resolver->reachable_at &&
@@ -87,10 +87,8 @@ static bool has_family(const gcore__host *host, int family)
     return false;
 }
 
-static void sort(gcore__host *host)
+static void sort(gcore__host *host, int64_t now)
 {
-    int64_t now = gcore_clock();
-
     if ((host->sorted && now - host->sorted < SORTED_FOR) ||
         !has_family(host, AF_INET) || !has_family(host, AF_INET6))
         return;
@@ -114,7 +112,6 @@ static const char *name_of(gcore_lookup *lookup)
 static int name_result(gcore_lookup *lookup)
 {
     const char *name;
-    char decoded[GCORE__NAME_ROOM];
 
     if (!(lookup->flags & AI_CANONNAME))
         return 0;
@@ -122,11 +119,10 @@ static int name_result(gcore_lookup *lookup)
     if (!name)
         return -ENOMEM;
     if (lookup->flags & AI_CANONIDN && strcasestr(name, "xn--")) {
-        int error = gcore__idna_decode(name, decoded);
+        int error = gcore__idna_decode(name, &lookup->arena, &name);
 
         if (error < 0)
             return error;
-        name = decoded;
     }
     lookup->result.name = gcore__arena_text(&lookup->arena, name,
                                             strlen(name));
@@ -173,11 +169,12 @@ static int expand(gcore_lookup *lookup, const gcore__host *host)
     return 0;
 }
 
-uint32_t gcore__seconds_left(int64_t expires)
+uint32_t gcore__seconds_left(const gcore_lookup *lookup, int64_t expires)
 {
-    int64_t left = expires == GCORE_FOREVER ? 0 : expires - gcore_clock();
+    int64_t left = expires - lookup->resolver->now;
 
-    return left > 0 ? (uint32_t)(left / GCORE__NS) : 0;
+    return left > 0 && expires != GCORE_FOREVER ? (uint32_t)(left / GCORE__NS)
+                                                : 0;
 }
 
 static int finish_addrinfo(gcore_lookup *lookup)
@@ -186,13 +183,13 @@ static int finish_addrinfo(gcore_lookup *lookup)
     int error;
 
     if (lookup->address.family == AF_UNSPEC || lookup->flags & AI_ALL)
-        sort(host);
+        sort(host, lookup->resolver->now);
     error = expand(lookup, host);
     if (error == 0)
         error = name_result(lookup);
     if (error < 0)
         return error;
-    lookup->result.ttl = gcore__seconds_left(host->shared.expires);
+    lookup->result.ttl = gcore__seconds_left(lookup, host->shared.expires);
     return 1;
 }
 
@@ -242,11 +239,10 @@ static int named(gcore_lookup *lookup, const char *node)
     if (lookup->flags & AI_NUMERICHOST || strchr(node, ':'))
         return -GCORE_EAI_NONAME;
     if (lookup->flags & AI_IDN) {
-        int error = gcore__idna_encode(node, lookup->ask.name);
+        int error = gcore__idna_encode(node, &lookup->arena, &node);
 
         if (error < 0)
             return error;
-        node = lookup->ask.name;
     }
     if (family == AF_INET6 && lookup->flags & AI_V4MAPPED)
         family = AF_UNSPEC; /* and then see */
@@ -343,7 +339,7 @@ static int finish_host(gcore_lookup *lookup)
     result->alias_count = host->alias_count;
     result->addresses = host->addresses;
     result->address_count = host->count;
-    result->ttl = gcore__seconds_left(host->shared.expires);
+    result->ttl = gcore__seconds_left(lookup, host->shared.expires);
     return 1;
 }
 
@@ -421,14 +417,14 @@ static int finish_query(gcore_lookup *lookup, int result)
     lookup->result.name = answer->name;
     lookup->result.records = answer->records;
     lookup->result.record_count = answer->count;
-    lookup->result.ttl = gcore__seconds_left(answer->shared.expires);
+    lookup->result.ttl = gcore__seconds_left(lookup, answer->shared.expires);
     return 1;
 }
 
 static int find_records(gcore_lookup *lookup, const char *name, int type)
 {
     gcore__ask *ask = &lookup->ask;
-    int error = gcore__idna_encode(name, ask->name);
+    int error = gcore__idna_encode(name, &lookup->arena, &ask->name);
 
     if (error < 0)
         return error;

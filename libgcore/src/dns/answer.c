@@ -3,11 +3,9 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "dns/dns.h"
-
-#include <ctype.h>
 #include <string.h>
-#include <strings.h>
+
+#include "dns/dns.h"
 
 gcore__answer *gcore__answer_new(void)
 {
@@ -29,36 +27,6 @@ gcore_dns_record *gcore__answer_add(gcore__answer *answer)
         answer->room = room;
     }
     return &answer->records[answer->count++];
-}
-
-/* A last dot makes no difference. */
-static size_t length_of(const char *name)
-{
-    size_t length = strlen(name);
-
-    if (length > 1 && name[length - 1] == '.' && name[length - 2] != '\\')
-        length--;
-    return length;
-}
-
-bool gcore__name_equal(const char *a, const char *b)
-{
-    size_t length;
-
-    if (a == b)
-        return true;
-    length = length_of(a);
-    return length == length_of(b) && strncasecmp(a, b, length) == 0;
-}
-
-bool gcore__name_is_host(const char *name)
-{
-    if (*name == '-' || *name == '\0')
-        return false;
-    for (; *name; name++)
-        if (!isalnum((unsigned char)*name) && !strchr("-_.", *name))
-            return false;
-    return true;
 }
 
 static const gcore_dns_record *find(const gcore__answer *answer,
@@ -125,6 +93,6 @@ int gcore__answer_settle(gcore__answer *answer, const char *name, int type,
         answer->ttl = negative_ttl;
     /* `name` itself is the caller's. */
     answer->name = gcore__arena_text(&answer->shared.arena, answer->name,
-                                     length_of(answer->name));
+                                     gcore__name_length(answer->name));
     return answer->name ? 0 : -ENOMEM;
 }

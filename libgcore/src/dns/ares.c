@@ -55,27 +55,21 @@ struct gcore__wire {
     bool ticking;
 };
 
-struct asking {
-    gcore__wire *wire;
-    gcore__question *question;
-    int type;
-    char name[];
-};
-
-/* Memory: the copy of c-ares in the library is nobody else's, so what it
- * takes is counted with the rest. */
+/* Memory: the copy of c-ares in the library is nobody else's, so it takes
+ * what it needs from the library's allocator. A wire is counted for all that
+ * its channel has. */
 
 static int library_status;
 
 #ifdef GCORE_CARES_OWN
 static void *take(size_t bytes)
 {
-    return gcore__resize(NULL, bytes ? bytes : 1);
+    return gcore__lend(NULL, bytes ? bytes : 1);
 }
 
 static void *resize(void *block, size_t bytes)
 {
-    return gcore__resize(block, bytes ? bytes : 1);
+    return gcore__lend(block, bytes ? bytes : 1);
 }
 #endif
 
@@ -83,7 +77,7 @@ static void init_library(void)
 {
 #ifdef GCORE_CARES_OWN
     library_status = ares_library_init_mem(ARES_LIB_INIT_ALL, take,
-                                           gcore__free, resize);
+                                           gcore__take_back, resize);
 #else
     library_status = ares_library_init(ARES_LIB_INIT_ALL);
 #endif
@@ -121,6 +115,13 @@ static void enter(gcore__wire *wire)
     wire->inside++;
 }
 
+/* Enters on behalf of the hub. */
+static void wake(gcore__wire *wire)
+{
+    wire->resolver->now = gcore_clock();
+    enter(wire);
+}
+
 static void set_timer(gcore__wire *wire);
 
 static void leave(gcore__wire *wire)
@@ -150,7 +151,7 @@ static void tick(void *arg, int64_t result)
     wire->ticking = false;
     if (result < 0)
         return;
-    enter(wire);
+    wake(wire);
     ares_process_fd(wire->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     leave(wire);
 }
@@ -170,7 +171,7 @@ static void set_timer(gcore__wire *wire)
 
     if (wire->ticking || wire->asked == 0)
         return;
-    moment = gcore_clock() + next_timeout(wire);
+    moment = wire->resolver->now + next_timeout(wire);
     wire->ticking = gcore_watch_start(wire->timer, GCORE_ONCE, moment, tick,
                                       wire) == 0;
 }
@@ -187,7 +188,7 @@ static void ready(void *arg, int64_t result)
         return;
     if (result < 0) /* c-ares is to find out what it is */
         result = GCORE_READ | GCORE_WRITE;
-    enter(wire);
+    wake(wire);
     ares_process_fd(wire->channel,
                     result & GCORE_READ ? fd : ARES_SOCKET_BAD,
                     result & GCORE_WRITE ? fd : ARES_SOCKET_BAD);
@@ -387,7 +388,7 @@ int gcore__wire_new(gcore_resolver *resolver, gcore__wire **out)
     if (!wire)
         return -ENOMEM;
     wire->resolver = resolver;
-    wire->born = gcore_clock();
+    wire->born = resolver->now;
     gcore__list_init(&wire->sockets);
     gcore__list_append(&resolver->wires, &wire->link);
     error = gcore_timer_new(resolver->hub, &wire->timer);
@@ -440,21 +441,20 @@ bool gcore__wire_is_worn(const gcore__wire *wire)
     if (wire->resolver->options.flags & GCORE_RESOLVER_STAYOPEN)
         return false;
     return wire->count >= WORN_BY_QUESTIONS ||
-           gcore_clock() - wire->born > WORN_BY_TIME;
+           wire->resolver->now - wire->born > WORN_BY_TIME;
 }
 
 /* Asking */
 
 /* The answer's reference goes with it. */
-static void answered(struct asking *asking, int error, gcore__answer *answer)
+static void answered(gcore__question *question, int error,
+                     gcore__answer *answer)
 {
-    gcore__wire *wire = asking->wire;
-    gcore__question *question = asking->question;
+    gcore__wire *wire = question->wire;
 
     if (error == -ECANCELED && wire->error < 0)
         error = wire->error;
     wire->asked--;
-    gcore__free(asking);
     gcore__question_answered(question, answer ? 0 : error, answer);
 }
 
@@ -465,16 +465,16 @@ static bool is_answer(int status)
            status == ARES_ENOTFOUND;
 }
 
-static void read_answer(struct asking *asking, int status,
+static void read_answer(gcore__question *question, int status,
                         const unsigned char *bytes, size_t length)
 {
     gcore__answer *answer = NULL;
     int error = error_of(status);
 
     if (bytes && is_answer(status))
-        error = gcore__message_read(bytes, length, asking->name,
-                                    asking->type, &answer);
-    answered(asking, error, answer);
+        error = gcore__message_read(bytes, length, question->name,
+                                    question->type, &answer);
+    answered(question, error, answer);
 }
 
 #ifdef HAS_RECORDS
@@ -493,10 +493,10 @@ static void heard(void *arg, ares_status_t status, size_t timeouts,
     ares_free_string(bytes);
 }
 
-static void ask(gcore__wire *wire, struct asking *asking)
+static void ask(gcore__question *question)
 {
-    ares_query_dnsrec(wire->channel, asking->name, ARES_CLASS_IN,
-                      (ares_dns_rec_type_t)asking->type, heard, asking,
+    ares_query_dnsrec(question->wire->channel, question->name, ARES_CLASS_IN,
+                      (ares_dns_rec_type_t)question->type, heard, question,
                       NULL);
 }
 
@@ -509,31 +509,20 @@ static void heard(void *arg, int status, int timeouts, unsigned char *bytes,
     read_answer(arg, status, bytes, (size_t)length);
 }
 
-static void ask(gcore__wire *wire, struct asking *asking)
+static void ask(gcore__question *question)
 {
-    ares_query(wire->channel, asking->name, CLASS_IN, asking->type, heard,
-               asking);
+    ares_query(question->wire->channel, question->name, CLASS_IN,
+               question->type, heard, question);
 }
 
 #endif
 
-void gcore__wire_ask(gcore__wire *wire, gcore__question *question,
-                     const char *name, int type)
+void gcore__wire_ask(gcore__wire *wire, gcore__question *question)
 {
-    size_t length = strlen(name);
-    struct asking *asking = gcore__alloc(sizeof *asking + length + 1);
-
-    if (!asking) {
-        gcore__question_answered(question, -ENOMEM, NULL);
-        return;
-    }
-    asking->wire = wire;
-    asking->question = question;
-    asking->type = type;
-    memcpy(asking->name, name, length + 1);
+    question->wire = wire;
     wire->asked++;
     wire->count++;
     enter(wire);
-    ask(wire, asking);
+    ask(question);
     leave(wire);
 }

@@ -26,9 +26,10 @@ static bool ends_with_dot(const char *name)
 }
 
 /* The places: 0 is the name as it is, if that is to come first; then the
- * domains; the last is the name as it is, if it has not been tried. Writes
- * the candidate of a place; false where there is none. */
-static bool candidate(gcore_lookup *lookup, char *out)
+ * domains; the last is the name as it is, if it has not been tried. Returns
+ * the candidate of the next place, perhaps in `room`; NULL where there is
+ * none, "" for one that cannot be asked. */
+static const char *candidate(gcore_lookup *lookup, char *room)
 {
     const gcore__config *config = lookup->resolver->config;
     gcore__ask *ask = &lookup->ask;
@@ -44,22 +45,18 @@ static bool candidate(gcore_lookup *lookup, char *out)
     }
     domain = ask->place - 1;
     if (searched && domain < config->domain_count) {
-        int length = snprintf(out, GCORE__NAME_ROOM, "%s.%s", ask->name,
+        int length = snprintf(room, GCORE__NAME_ROOM, "%s.%s", ask->name,
                               config->domains[domain]);
 
         ask->place++;
-        if (length < GCORE__NAME_ROOM)
-            return true;
-        out[0] = '\0'; /* cannot be asked: no such name */
-        return true;
+        return length < GCORE__NAME_ROOM ? room : "";
     }
     if (ask->as_is)
-        return false;
+        return NULL;
 
 as_is:
     ask->as_is = true;
-    memcpy(out, ask->name, strlen(ask->name) + 1);
-    return true;
+    return ask->name;
 }
 
 static void drop_answers(gcore__ask *ask)
@@ -155,16 +152,19 @@ static bool remember(gcore__ask *ask)
 static int advance(gcore_lookup *lookup)
 {
     gcore__ask *ask = &lookup->ask;
-    char name[GCORE__NAME_ROOM];
+    char room[GCORE__NAME_ROOM];
 
     for (;;) {
+        const char *name;
+
         if (ask->open > 0)
             return 0;
         if (has_answer(ask))
             return 1;
         if (ask->error < 0 && !remember(ask))
             return ask->first_error;
-        if (!candidate(lookup, name))
+        name = candidate(lookup, room);
+        if (!name)
             return ask->first_error;
         ask_all(lookup, name);
     }

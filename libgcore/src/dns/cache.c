@@ -4,7 +4,6 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <ctype.h>
 #include <string.h>
 
 #include "dns/dns.h"
@@ -23,7 +22,7 @@ bool gcore__key_set(gcore__key *key, char kind, int number, const char *name)
     for (; name[length]; length++) {
         if (length + 1 >= sizeof key->bytes.name)
             return false;
-        key->bytes.name[length] = (char)tolower((unsigned char)name[length]);
+        key->bytes.name[length] = gcore__lower(name[length]);
     }
     key->bytes.name[length] = '\0';
     key->bytes.kind = (uint8_t)kind;

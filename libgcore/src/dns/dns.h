@@ -17,7 +17,7 @@
  *   ares.c                 the one file that knows c-ares
  *   answer.c message.c     answers; reading them from the wire's bytes
  *   hosts.c config.c       /etc/hosts; resolv.conf and nsswitch.conf
- *   address.c service.c sort.c idna.c   small parts
+ *   name.c address.c service.c sort.c idna.c   small parts
  *
  * SPDX-License-Identifier: MIT
  */
@@ -76,7 +76,12 @@ gcore_dns_record *gcore__answer_add(gcore__answer *answer);
 int gcore__answer_settle(gcore__answer *answer, const char *name, int type,
                          uint32_t negative_ttl);
 
-/* Whether two names are the same. */
+/* name.c */
+char gcore__lower(char letter);
+size_t gcore__name_length(const char *name); /* without a last dot */
+
+/* Whether so many letters, or two names, are the same. */
+bool gcore__text_equal(const char *a, const char *b, size_t length);
 bool gcore__name_equal(const char *a, const char *b);
 
 /* Whether it may be the name of a host. */
@@ -100,6 +105,8 @@ typedef struct gcore__host {
 } gcore__host;
 
 /* address.c */
+/* Writes it and a NUL, at most INET6_ADDRSTRLEN; returns the length. */
+size_t gcore__address_text(int family, const uint8_t *bytes, char *out);
 bool gcore__address_parse4(const char *text, uint8_t bytes[4]);
 /* Returns 0; -ENOENT for a scope that is not there; -EINVAL. */
 int gcore__address_parse(const char *text, gcore_dns_address *out);
@@ -212,7 +219,17 @@ void gcore__cache_keep(gcore__cache *cache, const gcore__key *key,
 
 /* ares.c: the wire. */
 typedef struct gcore__wire gcore__wire;
-typedef struct gcore__question gcore__question;
+
+typedef struct gcore__question {
+    gcore__node node;
+    gcore__link link; /* in the queue; else of its own */
+    gcore__link waits;
+    gcore_resolver *resolver;
+    gcore__wire *wire; /* NULL while it is in the queue */
+    int type;
+    const char *name;
+    char key[]; /* as a gcore__key */
+} gcore__question;
 
 /* Into resolver->wires. Returns 0, -EINVAL, -ENOMEM. */
 int gcore__wire_new(gcore_resolver *resolver, gcore__wire **out);
@@ -228,8 +245,7 @@ void gcore__wire_retire(gcore__wire *wire);
 bool gcore__wire_is_worn(const gcore__wire *wire);
 
 /* Ends in gcore__question_answered, perhaps at once. */
-void gcore__wire_ask(gcore__wire *wire, gcore__question *question,
-                     const char *name, int type);
+void gcore__wire_ask(gcore__wire *wire, gcore__question *question);
 
 /* question.c */
 typedef struct gcore__wait {
@@ -253,7 +269,7 @@ void gcore__questions_drop(gcore_resolver *resolver);
 
 /* ask.c: the part of a lookup that asks. */
 typedef struct gcore__ask {
-    char name[GCORE__NAME_ROOM];
+    const char *name; /* in the lookup's arena */
     int types[2];
     int count;
     bool search;
@@ -274,7 +290,7 @@ void gcore__ask_answered(gcore__wait *wait, int error, gcore__answer *answer);
 void gcore__ask_leave(gcore_lookup *lookup);
 
 /* How long something is still good, in seconds. */
-uint32_t gcore__seconds_left(int64_t expires);
+uint32_t gcore__seconds_left(const gcore_lookup *lookup, int64_t expires);
 
 /* lookup.c */
 enum gcore__lookup_state { GCORE__STARTING, GCORE__PENDING, GCORE__READY,
@@ -299,7 +315,7 @@ struct gcore_lookup {
     gcore_resolver *resolver;
     int64_t deadline;
     gcore_dns_result result;
-    gcore__arena arena; /* the result's */
+    gcore__arena arena; /* it lies there itself, with its result */
     gcore__host *host;  /* what was found */
     gcore__answer *answer;
 
@@ -357,9 +373,12 @@ int gcore__service_find(gcore_lookup *lookup, const char *service,
 /* The service of a port, "" where it has no name. */
 void gcore__service_name(int port, bool datagram, char *out, size_t room);
 
-/* idna.c: return 0; -GCORE_EAI_IDN; -ENOMEM. `out` has GCORE__NAME_ROOM. */
-int gcore__idna_encode(const char *name, char *out);
-int gcore__idna_decode(const char *name, char *out);
+/* idna.c: return 0; -GCORE_EAI_IDN; -ENOMEM. What is converted lies in the
+ * arena. */
+int gcore__idna_encode(const char *name, gcore__arena *arena,
+                       const char **out);
+int gcore__idna_decode(const char *name, gcore__arena *arena,
+                       const char **out);
 bool gcore__is_ascii(const char *text);
 
 /* resolver.c */
@@ -373,6 +392,7 @@ struct gcore_resolver {
     gcore_resolver_options options;
     gcore_watch *fork;
 
+    int64_t now;    /* as of the last call, or the last answer's coming */
     int64_t looked; /* at the files, last */
     gcore__file resolv_file;
     gcore__file nsswitch_file;

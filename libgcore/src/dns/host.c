@@ -6,7 +6,6 @@
  */
 #include <netinet/in.h>
 #include <string.h>
-#include <strings.h>
 
 #include "dns/dns.h"
 
@@ -130,7 +129,7 @@ static bool is_localhost(const char *name)
     if (length > 0 && name[length - 1] == '.')
         length--;
     return length >= tail &&
-           strncasecmp(name + length - tail, localhost, tail) == 0 &&
+           gcore__text_equal(name + length - tail, localhost, tail) &&
            (length == tail || name[length - tail - 1] == '.');
 }
 
@@ -168,7 +167,7 @@ static void keep(gcore_lookup *lookup, gcore__host *host)
     gcore_resolver *resolver = lookup->resolver;
     gcore__key key;
 
-    if (is_cacheable(resolver) && host->shared.expires > gcore_clock() &&
+    if (is_cacheable(resolver) && host->shared.expires > resolver->now &&
         gcore__key_set(&key, 'h', lookup->family, lookup->ask.name))
         gcore__cache_keep(&resolver->cache, &key, host);
 }
@@ -182,7 +181,7 @@ static gcore__host *find_kept(gcore_lookup *lookup)
     if (!is_cacheable(resolver) ||
         !gcore__key_set(&key, 'h', lookup->family, lookup->ask.name))
         return NULL;
-    host = gcore__cache_find(&resolver->cache, &key, gcore_clock());
+    host = gcore__cache_find(&resolver->cache, &key, resolver->now);
     if (!host)
         return NULL;
     resolver->stats.hits++;
@@ -272,10 +271,11 @@ int gcore__host_find(gcore_lookup *lookup, const char *name, int family)
     size_t length = strlen(name);
     int result;
 
-    if (length == 0 || length >= sizeof lookup->ask.name)
+    if (length == 0 || length >= GCORE__NAME_ROOM)
         return -GCORE_EAI_NONAME;
-    if (name != lookup->ask.name)
-        memcpy(lookup->ask.name, name, length + 1);
+    lookup->ask.name = gcore__arena_text(&lookup->arena, name, length);
+    if (!lookup->ask.name)
+        return -ENOMEM;
     lookup->family = family;
     lookup->failure = -GCORE_EAI_NONAME;
     lookup->step = step;

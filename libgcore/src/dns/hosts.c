@@ -6,7 +6,6 @@
  * SPDX-License-Identifier: MIT
  */
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -84,7 +83,7 @@ static char *lower(gcore__arena *arena, const char *name)
     char *copy = gcore__arena_text(arena, name, strlen(name));
 
     for (char *at = copy; at && *at; at++)
-        *at = (char)tolower((unsigned char)*at);
+        *at = gcore__lower(*at);
     return copy;
 }
 

@@ -56,39 +56,35 @@ bool gcore__is_ascii(const char *text)
 }
 
 static int convert(int (*function)(const char *, char **, int), int flags,
-                   const char *name, char *out)
+                   const char *name, gcore__arena *arena, const char **out)
 {
     char *converted = NULL;
     int status = function(name, &converted, flags);
-    int error = 0;
 
     if (status != IDN2_OK)
         return status == IDN2_MALLOC ? -ENOMEM : -GCORE_EAI_IDN;
-    if (strlen(converted) < GCORE__NAME_ROOM)
-        memcpy(out, converted, strlen(converted) + 1);
-    else
-        error = -GCORE_EAI_IDN;
+    *out = gcore__arena_text(arena, converted, strlen(converted));
     idn2.free(converted);
-    return error;
+    return *out ? 0 : -ENOMEM;
 }
 
-int gcore__idna_encode(const char *name, char *out)
+int gcore__idna_encode(const char *name, gcore__arena *arena,
+                       const char **out)
 {
     if (gcore__is_ascii(name)) {
-        if (strlen(name) >= GCORE__NAME_ROOM)
-            return -GCORE_EAI_NONAME;
-        memcpy(out, name, strlen(name) + 1);
-        return 0;
+        *out = gcore__arena_text(arena, name, strlen(name));
+        return *out ? 0 : -ENOMEM;
     }
     if (!is_loaded())
         return -GCORE_EAI_IDN;
     return convert(idn2.encode, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL, name,
-                   out);
+                   arena, out);
 }
 
-int gcore__idna_decode(const char *name, char *out)
+int gcore__idna_decode(const char *name, gcore__arena *arena,
+                       const char **out)
 {
     if (!is_loaded())
         return -GCORE_EAI_IDN;
-    return convert(idn2.decode, 0, name, out);
+    return convert(idn2.decode, 0, name, arena, out);
 }

@@ -16,8 +16,7 @@ static void free_lookup(gcore_lookup *lookup)
         atomic_fetch_sub(&resolver->hub->extra_timers, 1);
     gcore__shared_unref(lookup->host);
     gcore__shared_unref(lookup->answer);
-    gcore__arena_free(&lookup->arena);
-    gcore__free(lookup);
+    gcore__arena_free(&lookup->arena); /* itself, too */
     gcore__resolver_drop(resolver);
 }
 
@@ -72,17 +71,19 @@ int gcore__lookup_new(gcore_resolver *resolver, int64_t deadline,
                       gcore_done_fn *done, void *arg, gcore_lookup **out)
 {
     gcore_lookup *lookup;
+    gcore__arena arena = {0};
     int error = gcore__resolver_enter(resolver);
 
     if (error < 0)
         return error;
-    lookup = gcore__alloc(sizeof *lookup);
+    lookup = gcore__arena_alloc(&arena, sizeof *lookup);
     if (!lookup)
         return -ENOMEM;
+    lookup->arena = arena;
     atomic_init(&lookup->refs, 1);
     lookup->resolver = resolver;
     lookup->deadline = deadline;
-    lookup->local = deadline != GCORE_FOREVER && deadline <= gcore_clock();
+    lookup->local = deadline != GCORE_FOREVER && deadline <= resolver->now;
     lookup->ready.done = done;
     lookup->ready.arg = arg;
     lookup->ready.take = taken;

@@ -220,9 +220,9 @@ static void read_address(struct reader *in, gcore_dns_record *record,
         in->bad = true;
         return;
     }
-    inet_ntop(family, in->next, text, sizeof text);
-    record->target = gcore__arena_text(&in->answer->shared.arena, text,
-                                       strlen(text));
+    record->target =
+        gcore__arena_text(&in->answer->shared.arena, text,
+                          gcore__address_text(family, in->next, text));
     part = take_parts(in, record, 1);
     if (!part || !record->target)
         in->no_room = in->bad = true;

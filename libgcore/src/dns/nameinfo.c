@@ -58,7 +58,7 @@ static size_t length_of(gcore_lookup *lookup, const char *name)
     char own[256];
 
     if (lookup->flags & NI_NOFQDN && dot &&
-        strcasecmp(dot + 1, own_domain(lookup, own, sizeof own)) == 0)
+        gcore__name_equal(dot + 1, own_domain(lookup, own, sizeof own)))
         return (size_t)(dot - name);
     return strlen(name);
 }
@@ -66,22 +66,20 @@ static size_t length_of(gcore_lookup *lookup, const char *name)
 static int finish(gcore_lookup *lookup)
 {
     const char *name = lookup->host->name;
-    char decoded[GCORE__NAME_ROOM];
 
     if (lookup->flags & NI_IDN && strcasestr(name, "xn--")) {
-        int error = gcore__idna_decode(name, decoded);
+        int error = gcore__idna_decode(name, &lookup->arena, &name);
 
         if (error < 0)
             return error;
-        name = decoded;
     }
     lookup->result.name = copy(lookup, name, length_of(lookup, name));
     if (!lookup->result.name)
         return -ENOMEM;
-    lookup->result.ttl = gcore__seconds_left(lookup->host->shared.expires);
+    lookup->result.ttl = gcore__seconds_left(lookup,
+                                             lookup->host->shared.expires);
     return finish_service(lookup);
 }
-
 
 /* An address without a name goes by its number. */
 static int failed(gcore_lookup *lookup, int error)

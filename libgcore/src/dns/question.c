@@ -10,24 +10,9 @@
 
 #include "dns/dns.h"
 
-struct gcore__question {
-    gcore__node node;
-    gcore__link link; /* in the queue; else of its own */
-    gcore__link waits;
-    gcore_resolver *resolver;
-    bool sent;
-    int type;
-    size_t key_length;
-    char key[]; /* as a gcore__key; ends with the name */
-};
-
+/* A key as it lies in a question: the name is its end. */
 #define KEY_HEAD                                                              \
     (offsetof(gcore__key, bytes.name) - offsetof(gcore__key, bytes))
-
-static const char *name_of(const gcore__question *question)
-{
-    return question->key + KEY_HEAD;
-}
 
 static void attach(gcore__question *question, gcore__wait *wait)
 {
@@ -53,7 +38,7 @@ static gcore__question *add(gcore_resolver *resolver, const gcore__key *key,
         return NULL;
     question->resolver = resolver;
     question->type = type;
-    question->key_length = key->length;
+    question->name = question->key + KEY_HEAD;
     memcpy(question->key, &key->bytes, key->length);
     question->node.key = question->key;
     question->node.length = (uint32_t)key->length;
@@ -102,14 +87,13 @@ static void pump(gcore_resolver *resolver)
         int error = find_wire(resolver);
 
         unqueue(question);
-        question->sent = true;
-        resolver->stats.in_flight++;
         resolver->stats.questions++;
-        if (error < 0)
+        if (error < 0) {
             gcore__question_answered(question, error, NULL);
-        else
-            gcore__wire_ask(resolver->wire, question, name_of(question),
-                            question->type);
+        } else {
+            resolver->stats.in_flight++;
+            gcore__wire_ask(resolver->wire, question);
+        }
     }
     resolver->pumping = false;
 }
@@ -124,7 +108,7 @@ int gcore__question_ask(gcore_lookup *lookup, const char *name, int type,
     if (!gcore__key_set(&key, 'q', type, name))
         return -GCORE_EAI_NONAME;
     if (resolver->caching) {
-        *out = gcore__cache_find(&resolver->cache, &key, gcore_clock());
+        *out = gcore__cache_find(&resolver->cache, &key, resolver->now);
         if (*out) {
             resolver->stats.hits++;
             gcore__shared_ref(*out);
@@ -155,7 +139,7 @@ void gcore__question_leave(gcore__wait *wait)
         return;
     wait->question = NULL;
     gcore__list_remove(&wait->link);
-    if (gcore__list_empty(&question->waits) && !question->sent)
+    if (gcore__list_empty(&question->waits) && !question->wire)
         discard(question);
 }
 
@@ -169,10 +153,10 @@ static void keep(gcore__question *question, gcore__answer *answer)
 
     if (ttl > most)
         ttl = most;
-    answer->shared.expires = gcore_clock() + ttl;
+    answer->shared.expires = resolver->now + ttl;
     if (!resolver->caching || resolver->closed || ttl <= 0)
         return;
-    key.length = question->key_length;
+    key.length = question->node.length;
     memcpy(&key.bytes, question->key, key.length);
     gcore__cache_keep(&resolver->cache, &key, answer);
 }
@@ -182,7 +166,7 @@ void gcore__question_answered(gcore__question *question, int error,
 {
     gcore_resolver *resolver = question->resolver;
 
-    resolver->stats.in_flight -= question->sent;
+    resolver->stats.in_flight -= question->wire != NULL;
     if (answer) {
         resolver->stats.answers++;
         error = answer->error;

@@ -160,6 +160,7 @@ static int reread(gcore_resolver *resolver)
     int64_t now = gcore_clock();
     int error;
 
+    resolver->now = now;
     if (resolver->looked &&
         now - resolver->looked < resolver->options.recheck)
         return 0;

@@ -9,10 +9,13 @@
 
 #include "dns/dns.h"
 
+/* 32 digits, each with a dot, and ip6.arpa: the longest. */
+#define NAME_ROOM 80
+
 static void write_name4(const uint8_t bytes[4], char *out)
 {
-    snprintf(out, GCORE__NAME_ROOM, "%u.%u.%u.%u.in-addr.arpa", bytes[3],
-             bytes[2], bytes[1], bytes[0]);
+    snprintf(out, NAME_ROOM, "%u.%u.%u.%u.in-addr.arpa", bytes[3], bytes[2],
+             bytes[1], bytes[0]);
 }
 
 static void write_name6(const uint8_t bytes[16], char *out)
@@ -58,11 +61,15 @@ static gcore__host *host_from(const gcore__answer *answer,
 static int ask_servers(gcore_lookup *lookup)
 {
     gcore__ask *ask = &lookup->ask;
+    char name[NAME_ROOM];
 
     if (lookup->address.family == AF_INET)
-        write_name4(lookup->address.bytes, ask->name);
+        write_name4(lookup->address.bytes, name);
     else
-        write_name6(lookup->address.bytes, ask->name);
+        write_name6(lookup->address.bytes, name);
+    ask->name = gcore__arena_text(&lookup->arena, name, strlen(name));
+    if (!ask->name)
+        return -ENOMEM;
     ask->types[0] = GCORE_DNS_PTR;
     ask->count = 1;
     return gcore__ask_start(lookup);

@@ -62,6 +62,17 @@ void gcore__free(void *block)
     atomic_fetch_sub_explicit(&live, 1, memory_order_release);
 }
 
+void *gcore__lend(void *block, size_t bytes)
+{
+    return allocate(block, bytes);
+}
+
+void gcore__take_back(void *block)
+{
+    if (block != NULL)
+        allocate(block, 0);
+}
+
 int gcore_allocator_set(gcore_allocate_fn *allocate_fn, void *context)
 {
     if (gcore_allocator_live() != 0)

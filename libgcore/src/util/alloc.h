@@ -19,4 +19,9 @@ void *gcore__resize(void *block, size_t bytes);
 /* NULL is allowed. */
 void gcore__free(void *block);
 
+/* As gcore__resize and gcore__free, but not counted: for another library's
+ * many small blocks, all of which end with a block that is counted. */
+void *gcore__lend(void *block, size_t bytes);
+void gcore__take_back(void *block);
+
 #endif

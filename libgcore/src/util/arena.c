@@ -27,6 +27,8 @@ static int grow(gcore__arena *arena, size_t bytes)
         room = LARGEST_CHUNK;
     if (bytes > SIZE_MAX / 2)
         return -1;
+    while (room < bytes + HEADER && room < LARGEST_CHUNK)
+        room *= 2;
     if (room < bytes + HEADER)
         room = bytes + HEADER;
     chunk = gcore__alloc(room);
