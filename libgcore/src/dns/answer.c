@@ -91,8 +91,5 @@ int gcore__answer_settle(gcore__answer *answer, const char *name, int type,
         sift(answer, type);
     if (answer->error < 0)
         answer->ttl = negative_ttl;
-    /* `name` itself is the caller's. */
-    answer->name = gcore__arena_text(&answer->shared.arena, answer->name,
-                                     gcore__name_length(answer->name));
-    return answer->name ? 0 : -ENOMEM;
+    return 0;
 }

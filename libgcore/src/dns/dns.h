@@ -71,8 +71,8 @@ gcore__answer *gcore__answer_new(void);
 gcore_dns_record *gcore__answer_add(gcore__answer *answer);
 
 /* All records are in: finds out what they say about the question. Returns
- * 0, -GCORE_EAI_FAIL for CNAMEs that go round, -ENOMEM. `negative_ttl` is
- * for what does not exist. */
+ * 0, -GCORE_EAI_FAIL for CNAMEs that go round. `name` lies in the answer;
+ * `negative_ttl` is for what does not exist. */
 int gcore__answer_settle(gcore__answer *answer, const char *name, int type,
                          uint32_t negative_ttl);
 

@@ -44,9 +44,10 @@ static void add_address(gcore__host *host, const gcore_dns_record *record)
 {
     gcore_dns_address *address = &host->addresses[host->count];
 
-    gcore__address_set(address,
-                       record->type == GCORE_DNS_A ? AF_INET : AF_INET6,
-                       record->parts->data, 0);
+    address->family = record->type == GCORE_DNS_A ? AF_INET : AF_INET6;
+    address->length = (uint16_t)record->parts->length;
+    memcpy(address->bytes, record->parts->data, record->parts->length);
+    strcpy(address->text, record->target);
     address->ttl = record->ttl;
     host->count++;
 }

@@ -43,9 +43,12 @@ static uint8_t read8(struct reader *in)
 
 static uint16_t read16(struct reader *in)
 {
-    uint16_t high = read8(in);
+    const uint8_t *at = in->next;
 
-    return (uint16_t)(high << 8 | read8(in));
+    if (!has(in, 2))
+        return 0;
+    in->next += 2;
+    return (uint16_t)(at[0] << 8 | at[1]);
 }
 
 static uint32_t read32(struct reader *in)
@@ -65,6 +68,13 @@ static void *take(struct reader *in, size_t bytes)
 }
 
 /* Names */
+
+/* Nearly all of a name. */
+static bool is_plain(uint8_t byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') ||
+           (byte >= 'A' && byte <= 'Z') || byte == '-' || byte == '_';
+}
 
 static size_t put_byte(char *out, uint8_t byte)
 {
@@ -90,8 +100,12 @@ static size_t put_label(char *out, const uint8_t *label, size_t length)
 {
     size_t at = 0;
 
-    for (size_t i = 0; i < length; i++)
-        at += put_byte(out + at, label[i]);
+    for (size_t i = 0; i < length; i++) {
+        if (is_plain(label[i]))
+            out[at++] = (char)label[i];
+        else
+            at += put_byte(out + at, label[i]);
+    }
     return at;
 }
 
@@ -213,21 +227,28 @@ static size_t left(const struct reader *in)
 static void read_address(struct reader *in, gcore_dns_record *record,
                          int family, size_t length)
 {
-    gcore_dns_bytes *part;
-    char text[INET6_ADDRSTRLEN];
+    struct {
+        gcore_dns_bytes part;
+        uint8_t bytes[17]; /* and a NUL */
+        char text[];
+    } *address;
 
     if (left(in) != length) {
         in->bad = true;
         return;
     }
-    record->target =
-        gcore__arena_text(&in->answer->shared.arena, text,
-                          gcore__address_text(family, in->next, text));
-    part = take_parts(in, record, 1);
-    if (!part || !record->target)
-        in->no_room = in->bad = true;
-    else
-        read_bytes(in, part, length);
+    address = take(in, sizeof *address + (length == 4 ? INET_ADDRSTRLEN
+                                                      : INET6_ADDRSTRLEN));
+    if (!address)
+        return;
+    memcpy(address->bytes, in->next, length);
+    gcore__address_text(family, in->next, address->text);
+    address->part.data = address->bytes;
+    address->part.length = (uint32_t)length;
+    record->target = address->text;
+    record->parts = &address->part;
+    record->part_count = 1;
+    in->next += length;
 }
 
 static void read_soa(struct reader *in, gcore_dns_record *record)
@@ -471,7 +492,7 @@ static bool has_type(const gcore__answer *answer, int type)
 static int read_answer(struct reader *in, const char *name, int type)
 {
     uint32_t negative_ttl = 0;
-    const char *known = NULL;
+    const char *known = NULL; /* the question's name */
     unsigned flags, questions, answers, authorities;
 
     read16(in);
@@ -501,8 +522,11 @@ static int read_answer(struct reader *in, const char *name, int type)
         negative_ttl = read_negative_ttl(in, authorities);
     if (in->no_room)
         return -ENOMEM;
-    return gcore__answer_settle(in->answer, known ? known : name, type,
-                                negative_ttl);
+    if (!known)
+        known = gcore__arena_text(&in->answer->shared.arena, name,
+                                  gcore__name_length(name));
+    return known ? gcore__answer_settle(in->answer, known, type, negative_ttl)
+                 : -ENOMEM;
 }
 
 int gcore__message_read(const uint8_t *bytes, size_t length, const char *name,

@@ -20,7 +20,7 @@ static void *system_allocate(void *context, void *block, size_t bytes)
         free(block);
         return NULL;
     }
-    return realloc(block, bytes);
+    return block != NULL ? realloc(block, bytes) : malloc(bytes);
 }
 
 static struct {
