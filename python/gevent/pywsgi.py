@@ -1011,7 +1011,8 @@ class WSGIServer(StreamServer):
             return
         if self._http is None:
             self._http = _engine.HttpServer(
-                self._take_request, **_engine.engine_options(self))
+                self, _engine.EngineHandler, not _changes_environ(self),
+                **_engine.engine_options(self))
         self._http.listen(self.socket.fileno())
         self._http_listens = True
 
@@ -1039,19 +1040,21 @@ class WSGIServer(StreamServer):
             self._http.close()
             self._http = None
 
+    def _start_work(self, work):
+        """Have a greenlet answer what the engine has read."""
+        if self._spawn is None:
+            work()
+        else:
+            self._spawn(work)
+
     def _take_request(self, request):
+        """What the engine has refused, or what asks for another protocol."""
         if request.reason is not None:
             _engine.RefusedRequest(self, request).handle()
-            return
-        run = (self._leave_engine if request.flags & _engine.HTTP_UPGRADE
-               else self._answer)
-        if self._spawn is None:
-            run(request)
+        elif self._spawn is None:
+            self._leave_engine(request)
         else:
-            self._spawn(run, request)
-
-    def _answer(self, request):
-        _engine.EngineHandler(self, request).handle()
+            self._spawn(self._leave_engine, request)
 
     def _leave_engine(self, request):
         sock, address, file = _engine.leave_engine(request)
@@ -1116,6 +1119,12 @@ _CONNECTION_NAMES = frozenset((
 _CONNECTION_METHODS = (
     "handle", "do_read", "do_handle", "do_close", "_do_read", "full",
     "_serve_connection", "start_accepting", "stop_accepting")
+
+
+def _changes_environ(server):
+    """Whether the environments of *server* are made by a method of its own."""
+    return ("get_environ" in vars(server)
+            or type(server).get_environ is not WSGIServer.get_environ)
 
 
 def _overridden(server):

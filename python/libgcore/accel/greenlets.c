@@ -25,10 +25,10 @@
 #include <greenlet/greenlet.h>
 
 static PyObject *no_args;
-static PyObject *str_switch, *str_switch_out;
+static PyObject *str_switch, *str_switch_out, *str_context;
 static PyObject *plain_switch;     /* greenlet's own descriptor */
 static PyObject *plain_hub_switch; /* and HubBase's */
-static Py_ssize_t dict_offset;
+static Py_ssize_t dict_offset, weakrefs_offset;
 
 static PyObject *hub_factory;
 static PyObject *error_types;
@@ -210,6 +210,40 @@ PyObject *accel_greenlet_attribute(PyObject *greenlet, PyObject *name)
     return value;
 }
 
+/* ---- traces -------------------------------------------------------------- */
+
+static Py_ssize_t attributes_of(PyObject *greenlet)
+{
+    PyObject *dict = *(PyObject **)((char *)greenlet + dict_offset);
+    return dict ? PyDict_Size(dict) : 0;
+}
+
+static bool has_context(PyObject *greenlet)
+{
+    PyObject *context = PyObject_GetAttr(greenlet, str_context);
+    if (!context)
+        PyErr_Clear();
+    Py_XDECREF(context);
+    return context != Py_None;
+}
+
+accel_greenlet_marks accel_greenlet_look(PyObject *greenlet)
+{
+    return (accel_greenlet_marks){
+        .references = Py_REFCNT(greenlet),
+        .attributes = attributes_of(greenlet),
+    };
+}
+
+bool accel_greenlet_unmarked(PyObject *greenlet,
+                             const accel_greenlet_marks *before)
+{
+    return Py_REFCNT(greenlet) <= before->references
+           && attributes_of(greenlet) == before->attributes
+           && !*(PyObject **)((char *)greenlet + weakrefs_offset)
+           && !accel_task_links(greenlet) && !has_context(greenlet);
+}
+
 /* What the types of recent greenlets override.  A class may be assigned to at
  * any time, so this is forgotten with each slice of the queue; the reference
  * keeps a dead type's address from being used again meanwhile. */
@@ -372,6 +406,14 @@ void accel_run_greenlet(LoopObject *loop, PyObject *greenlet, PyObject *args,
 
 /* ---- module ------------------------------------------------------------- */
 
+static int read_offset(PyObject *type, const char *name, Py_ssize_t *offset)
+{
+    PyObject *number = PyObject_GetAttrString(type, name);
+    *offset = number ? PyLong_AsSsize_t(number) : -1;
+    Py_XDECREF(number);
+    return *offset > 0 ? 0 : -1;
+}
+
 static PyMethodDef hub_methods[] = {
     {"switch", hub_switch, METH_NOARGS,
      "switch($self, /)\n--\n\nLet other greenlets run, through the run "
@@ -450,15 +492,17 @@ int accel_greenlets_init(PyObject *module)
     no_args = PyTuple_New(0);
     str_switch = PyUnicode_InternFromString("switch");
     str_switch_out = PyUnicode_InternFromString("switch_out");
+    str_context = PyUnicode_InternFromString("gr_context");
     thread_key = PyUnicode_InternFromString("libgcore.hub");
-    if (!no_args || !str_switch || !str_switch_out || !thread_key)
+    if (!no_args || !str_switch || !str_switch_out || !str_context
+        || !thread_key)
         return -1;
     plain_switch = PyObject_GetAttr(greenlet_type, str_switch);
-    PyObject *offset = PyObject_GetAttrString(greenlet_type, "__dictoffset__");
-    if (!plain_switch || !offset)
+    if (!plain_switch
+        || read_offset(greenlet_type, "__dictoffset__", &dict_offset) < 0
+        || read_offset(greenlet_type, "__weakrefoffset__",
+                       &weakrefs_offset) < 0)
         return -1;
-    dict_offset = PyLong_AsSsize_t(offset);
-    Py_DECREF(offset);
     slot_type = (PyTypeObject *)PyType_FromSpec(&slot_spec);
     PyTypeObject *hub_type = accel_add_type(module, &hub_spec, greenlet_type);
     if (!slot_type || !hub_type)

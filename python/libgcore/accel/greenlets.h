@@ -25,6 +25,22 @@ PyObject *accel_greenlet_attribute(PyObject *greenlet, PyObject *name);
 
 PyObject *accel_current_greenlet(void); /* new reference */
 
+/* What a greenlet looks like before it does something, to see afterwards
+ * whether that has left traces: attributes, links, a context, or references
+ * by which others may come back to it. */
+typedef struct {
+    Py_ssize_t references;
+    Py_ssize_t attributes;
+} accel_greenlet_marks;
+
+accel_greenlet_marks accel_greenlet_look(PyObject *greenlet);
+/* In that greenlet.  Never raises. */
+bool accel_greenlet_unmarked(PyObject *greenlet,
+                             const accel_greenlet_marks *before);
+
+/* How many links a Task has; 0 for other greenlets. */
+Py_ssize_t accel_task_links(PyObject *greenlet);
+
 /* Throw into a greenlet; new reference or NULL, as a switch. */
 PyObject *accel_throw(PyObject *greenlet, PyObject *error);
 

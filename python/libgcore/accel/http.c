@@ -2,27 +2,40 @@
  * HTTP servers of the engine.
  *
  * The engine collects requests whose head is complete, and says so by one
- * completion a turn; the hub then takes them all, and calls the server's
- * function with each. An environment is filled in one go from the head's block;
- * an answer is one call. Waits for a body or for room are the engine's
- * operations, which wake a greenlet's Wait.
+ * completion a turn.  The hub then takes them all and starts a greenlet, which
+ * answers one after the other: a new greenlet would cost as much as the rest.
+ * It stops after one that has left something on it (see work()) or has taken
+ * long; what it leaves, or has not come to because the application waits, the
+ * hub gives to another one.
+ *
+ * Waits for a body or for room are the engine's operations, which wake a
+ * greenlet's Wait.
  */
 #include "http.h"
 
 #include <errno.h>
 #include <string.h>
 
+#include "greenlets.h"
 #include "loop.h"
 
-enum { TAKEN_AT_ONCE = 64, LONGEST_NAME = 256, LARGEST_PIECE = 1 << 18,
-       SMALL_PIECE = 4096 };
+enum {
+    TAKEN_AT_ONCE = 64,
+    LARGEST_PIECE = 1 << 18,
+    SMALL_PIECE = 4096,
+    SLICE = 1000000, /* ns that a greenlet may answer requests for */
+};
 
 typedef struct {
     PyObject_HEAD
     LoopObject *loop;
     gcore_http_server *server;
-    PyObject *function;
-    bool pending; /* stands in the run queue */
+    PyObject *owner; /* the WSGIServer */
+    PyTypeObject *exchange;
+    gcore_http_request *taken[TAKEN_AT_ONCE]; /* not yet answered */
+    int first, count;   /* of these */
+    bool plain_environ; /* see accel_http_exchange_new() */
+    bool pending;       /* stands in the run queue */
 } ServerObject;
 
 typedef struct {
@@ -32,369 +45,7 @@ typedef struct {
 
 PyTypeObject *accel_http_server_type;
 static PyTypeObject *request_type;
-
-static struct {
-    PyObject *method, *path, *query, *protocol, *address, *port, *type, *length,
-        *cookie, *http_1_0, *http_1_1, *get, *root, *empty, *comma, *semicolon;
-} names;
-
-/* ---- text ---------------------------------------------------------------- */
-
-static PyObject *latin1(const char *bytes, size_t size)
-{
-    return PyUnicode_DecodeLatin1(bytes, (Py_ssize_t)size, NULL);
-}
-
-static int put(PyObject *dict, PyObject *key, PyObject *value)
-{
-    int result = key && value ? PyObject_SetItem(dict, key, value) : -1;
-
-    Py_XDECREF(value);
-    return result;
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Text without percent escapes, each byte a character. */
-static PyObject *unquoted(const char *text, size_t size)
-{
-    PyObject *result;
-    char *bytes;
-    size_t count = 0;
-
-    if (size == 1 && *text == '/') {
-        Py_INCREF(names.root);
-        return names.root;
-    }
-    if (memchr(text, '%', size) == NULL)
-        return latin1(text, size);
-    bytes = PyMem_Malloc(size);
-    if (bytes == NULL)
-        return PyErr_NoMemory();
-    for (size_t i = 0; i < size; i++) {
-        int high, low;
-
-        if (text[i] == '%' && i + 2 < size &&
-            (high = hex_digit(text[i + 1])) >= 0 &&
-            (low = hex_digit(text[i + 2])) >= 0) {
-            bytes[count++] = (char)(high * 16 + low);
-            i += 2;
-        } else {
-            bytes[count++] = text[i];
-        }
-    }
-    result = latin1(bytes, count);
-    PyMem_Free(bytes);
-    return result;
-}
-
-/* ---- environments --------------------------------------------------------- */
-
-static int put_target(PyObject *environ, const gcore_http_head *head)
-{
-    const char *target = head->block + head->target;
-    const char *mark = memchr(target, '?', head->target_size);
-    size_t path = mark ? (size_t)(mark - target) : head->target_size;
-
-    if (put(environ, names.path, unquoted(target, path)) != 0)
-        return -1;
-    if (mark == NULL)
-        return PyObject_SetItem(environ, names.query, names.empty);
-    return put(environ, names.query,
-               latin1(mark + 1, head->target_size - path - 1));
-}
-
-static int put_peer(PyObject *environ, const gcore_http_head *head)
-{
-    if (*head->peer == '\0')
-        return 0;
-    if (put(environ, names.address,
-            latin1(head->peer, strlen(head->peer))) != 0)
-        return -1;
-    return put(environ, names.port,
-               PyUnicode_FromFormat("%d", (int)head->peer_port));
-}
-
-/* The name of a header's variable; NULL without an exception for one that an
- * underscore would make pass for another, and for what is not in HTTP_. */
-static PyObject *variable(const char *name, size_t size)
-{
-    char text[LONGEST_NAME + 5] = "HTTP_";
-
-    if (size > LONGEST_NAME)
-        return NULL;
-    for (size_t i = 0; i < size; i++) {
-        char c = name[i];
-
-        if (c == '_')
-            return NULL;
-        if (c >= 'a' && c <= 'z')
-            c = (char)(c - 'a' + 'A');
-        text[5 + i] = c == '-' ? '_' : c;
-    }
-    return latin1(text, size + 5);
-}
-
-static bool is_name(const gcore_http_head *head, const gcore_http_field *field,
-                    const char *name, size_t size)
-{
-    const char *text = head->block + field->name;
-
-    if (field->name_size != size)
-        return false;
-    for (size_t i = 0; i < size; i++)
-        if ((text[i] | 0x20) != name[i])
-            return false;
-    return true;
-}
-
-/* Beside what is there already, which is a value of the same header. */
-static PyObject *joined(PyObject *key, PyObject *before, PyObject *value)
-{
-    int is_cookie = PyObject_RichCompareBool(key, names.cookie, Py_EQ);
-    PyObject *start, *result;
-
-    if (is_cookie < 0)
-        return NULL;
-    start = PyUnicode_Concat(before, is_cookie ? names.semicolon : names.comma);
-    if (start == NULL)
-        return NULL;
-    result = PyUnicode_Concat(start, value);
-    Py_DECREF(start);
-    return result;
-}
-
-/* A folded value: the line ends within it became spaces, three or more with
- * those that began the next line. */
-static PyObject *unfolded(const char *text, size_t size)
-{
-    char *bytes = PyMem_Malloc(size + 1);
-    PyObject *result;
-    size_t count = 0;
-
-    if (bytes == NULL)
-        return PyErr_NoMemory();
-    for (size_t i = 0; i < size; i++) {
-        size_t end = i;
-
-        while (end < size && (text[end] == ' ' || text[end] == '\t'))
-            end++;
-        if (end - i > 2) {
-            bytes[count++] = ' ';
-            i = end - 1;
-        } else {
-            bytes[count++] = text[i];
-        }
-    }
-    result = latin1(bytes, count);
-    PyMem_Free(bytes);
-    return result;
-}
-
-static int put_header(PyObject *environ, const gcore_http_head *head,
-                      const gcore_http_field *field)
-{
-    PyObject *key = variable(head->block + field->name, field->name_size);
-    PyObject *value, *before;
-    int result = -1;
-
-    if (key == NULL)
-        return PyErr_Occurred() ? -1 : 0;
-    value = head->flags & GCORE_HTTP_FOLDED
-                ? unfolded(head->block + field->value, field->value_size)
-                : latin1(head->block + field->value, field->value_size);
-    before = value ? PyDict_GetItemWithError(environ, key) : NULL;
-    if (before != NULL) {
-        PyObject *both = joined(key, before, value);
-
-        Py_DECREF(value);
-        value = both;
-    }
-    if (value != NULL && !PyErr_Occurred())
-        result = PyObject_SetItem(environ, key, value);
-    Py_XDECREF(value);
-    Py_DECREF(key);
-    return result;
-}
-
-static int put_field(PyObject *environ, const gcore_http_head *head,
-                     const gcore_http_field *field)
-{
-    const char *value = head->block + field->value;
-
-    if (is_name(head, field, "content-type", 12)) {
-        int known = PyMapping_HasKey(environ, names.type);
-
-        return known ? 0
-                     : put(environ, names.type,
-                           latin1(value, field->value_size));
-    }
-    if (is_name(head, field, "content-length", 14)) {
-        while (field->value_size && *value == '0' && value[1] >= '0' &&
-               value[1] <= '9')
-            value++;
-        return put(environ, names.length,
-                   latin1(value, field->value_size -
-                                     (size_t)(value - head->block -
-                                              field->value)));
-    }
-    return put_header(environ, head, field);
-}
-
-static int fill(PyObject *environ, const gcore_http_head *head)
-{
-    PyObject *method = head->method_size == 3 &&
-                               memcmp(head->block, "GET", 3) == 0
-                           ? names.get
-                           : NULL;
-    int result = method
-                     ? PyObject_SetItem(environ, names.method, method)
-                     : put(environ, names.method,
-                           latin1(head->block, head->method_size));
-
-    if (result != 0 || put_target(environ, head) != 0 ||
-        put_peer(environ, head) != 0)
-        return -1;
-    result = head->minor < 2
-                 ? PyObject_SetItem(environ, names.protocol,
-                                    head->minor ? names.http_1_1
-                                                : names.http_1_0)
-                 : put(environ, names.protocol,
-                       PyUnicode_FromFormat("HTTP/1.%d", (int)head->minor));
-    for (uint32_t i = 0; result == 0 && i < head->field_count; i++)
-        result = put_field(environ, head, &head->fields[i]);
-    return result;
-}
-
-/* ---- headers of answers --------------------------------------------------- */
-
-typedef struct {
-    PyObject *length;     /* the Content-Length, text or NULL */
-    PyObject *connection; /* the Connection, text or NULL */
-    bool date;
-} header_facts;
-
-static bool same(PyObject *name, const char *other)
-{
-    Py_ssize_t size;
-    const char *text = PyUnicode_AsUTF8AndSize(name, &size);
-
-    if (text == NULL) {
-        PyErr_Clear();
-        return false;
-    }
-    if ((size_t)size != strlen(other))
-        return false;
-    for (Py_ssize_t i = 0; i < size; i++)
-        if ((text[i] | 0x20) != other[i])
-            return false;
-    return true;
-}
-
-static PyObject *encoded(PyObject *text, const char *what)
-{
-    PyObject *bytes;
-    const unsigned char *at;
-
-    if (!PyUnicode_Check(text))
-        return PyErr_Format(PyExc_TypeError,
-                            "The %s of a header or status must be text, not "
-                            "%R", what, text);
-    bytes = PyUnicode_AsLatin1String(text);
-    if (bytes == NULL)
-        return NULL;
-    at = (const unsigned char *)PyBytes_AsString(bytes);
-    for (Py_ssize_t i = 0, size = PyBytes_Size(bytes); i < size; i++)
-        if ((at[i] < 0x20 && at[i] != '\t') || at[i] == 0x7f) {
-            Py_DECREF(bytes);
-            return PyErr_Format(PyExc_ValueError,
-                                "carriage return or newline in header %s: %R",
-                                what, text);
-        }
-    return bytes;
-}
-
-static void note(header_facts *said, PyObject *name, PyObject *value)
-{
-    if (same(name, "content-length"))
-        said->length = value;
-    else if (same(name, "connection"))
-        said->connection = value;
-    else if (same(name, "date"))
-        said->date = true;
-}
-
-/* Append a line to `lines`, a list of bytes. */
-static int add_line(PyObject *lines, PyObject *header, header_facts *said)
-{
-    PyObject *name, *value, *name_bytes, *value_bytes, *line = NULL;
-    int result = -1;
-
-    if (!PyTuple_Check(header) || PyTuple_Size(header) != 2) {
-        PyErr_Format(PyExc_TypeError,
-                     "A header must be a tuple of name and value, not %R",
-                     header);
-        return -1;
-    }
-    name = PyTuple_GetItem(header, 0);
-    value = PyTuple_GetItem(header, 1);
-    name_bytes = encoded(name, "name");
-    value_bytes = name_bytes ? encoded(value, "value") : NULL;
-    if (value_bytes != NULL) {
-        note(said, name, value);
-        if (same(name, "transfer-encoding")) { /* framing is the server's */
-            result = 0;
-        } else {
-            line = PyBytes_FromFormat("%s: %s\r\n",
-                                      PyBytes_AsString(name_bytes),
-                                      PyBytes_AsString(value_bytes));
-            result = line ? PyList_Append(lines, line) : -1;
-        }
-    }
-    Py_XDECREF(line);
-    Py_XDECREF(name_bytes);
-    Py_XDECREF(value_bytes);
-    return result;
-}
-
-static PyObject *or_none(PyObject *object)
-{
-    return object ? object : Py_None;
-}
-
-static PyObject *http_headers(PyObject *module, PyObject *headers)
-{
-    PyObject *lines = PyList_New(0), *block = NULL, *result = NULL;
-    header_facts said = {0};
-    Py_ssize_t size = PyList_Check(headers) ? PyList_Size(headers) : -1;
-
-    (void)module;
-    if (size < 0)
-        PyErr_SetString(PyExc_TypeError, "The headers must be a list");
-    for (Py_ssize_t i = 0; lines && i < size; i++)
-        if (add_line(lines, PyList_GetItem(headers, i), &said) != 0)
-            size = -1;
-    if (lines && size >= 0) {
-        PyObject *nothing = PyBytes_FromStringAndSize(NULL, 0);
-
-        block = nothing ? PyObject_CallMethod(nothing, "join", "O", lines)
-                        : NULL;
-        Py_XDECREF(nothing);
-    }
-    if (block != NULL)
-        result = PyTuple_Pack(4, block, or_none(said.length),
-                              or_none(said.connection),
-                              said.date ? Py_True : Py_False);
-    Py_XDECREF(block);
-    Py_XDECREF(lines);
-    return result;
-}
+static PyObject *str_take_request, *str_start_work, *str_work;
 
 /* ---- requests ------------------------------------------------------------ */
 
@@ -424,50 +75,17 @@ static const gcore_http_head *head_of(PyObject *self)
     return gcore_http_request_head(((RequestObject *)self)->request);
 }
 
-static PyObject *request_fill(PyObject *self, PyObject *environ)
+gcore_http_request *accel_http_request(PyObject *object)
 {
-    if (!PyDict_Check(environ)) {
-        PyErr_SetString(PyExc_TypeError, "an environment must be a dict");
-        return NULL;
-    }
-    if (fill(environ, head_of(self)) != 0)
-        return NULL;
-    Py_RETURN_NONE;
+    if (Py_TYPE(object) == request_type)
+        return ((RequestObject *)object)->request;
+    PyErr_Format(PyExc_TypeError, "an HttpRequest is needed, not %R", object);
+    return NULL;
 }
 
 static PyObject *done_or_raise(int result)
 {
     return result < 0 ? accel_raise(result) : PyLong_FromLong(result);
-}
-
-/* status, reason, header block and body, if any */
-static PyObject *request_respond(PyObject *self, PyObject *args)
-{
-    gcore_http_request *request = ((RequestObject *)self)->request;
-    const char *reason, *headers, *body;
-    Py_ssize_t headers_size, body_size;
-    int status;
-
-    if (!PyArg_ParseTuple(args, "iyy#y#", &status, &reason, &headers,
-                          &headers_size, &body, &body_size))
-        return NULL;
-    return done_or_raise(gcore_http_respond(request, status, reason, headers,
-                                            (size_t)headers_size, body,
-                                            (size_t)body_size));
-}
-
-static PyObject *request_start(PyObject *self, PyObject *args)
-{
-    gcore_http_request *request = ((RequestObject *)self)->request;
-    const char *reason, *headers;
-    Py_ssize_t headers_size;
-    int status;
-
-    if (!PyArg_ParseTuple(args, "iyy#", &status, &reason, &headers,
-                          &headers_size))
-        return NULL;
-    return done_or_raise(gcore_http_start(request, status, reason, headers,
-                                          (size_t)headers_size));
 }
 
 /* Park until an operation has ended, whose start had this `result`: 0, or -1
@@ -503,29 +121,17 @@ static int wait_for(PyObject *self, int64_t deadline,
                     cancel);
 }
 
-static PyObject *request_wait_sent(PyObject *self, PyObject *Py_UNUSED(none))
+int accel_http_send(PyObject *object, const char *bytes, Py_ssize_t size)
 {
-    if (wait_for(self, GCORE_FOREVER, gcore_http_wait_sent,
-                 gcore_http_cancel_sent) != 0)
-        return NULL;
-    Py_RETURN_NONE;
-}
+    int result = gcore_http_write(((RequestObject *)object)->request, bytes,
+                                  (size_t)size);
 
-static PyObject *request_write(PyObject *self, PyObject *data)
-{
-    gcore_http_request *request = ((RequestObject *)self)->request;
-    char *bytes;
-    Py_ssize_t size;
-    int result;
-
-    if (PyBytes_AsStringAndSize(data, &bytes, &size) != 0)
-        return NULL;
-    result = gcore_http_write(request, bytes, (size_t)size);
     if (result == 1)
-        return request_wait_sent(self, NULL);
+        return wait_for(object, GCORE_FOREVER, gcore_http_wait_sent,
+                        gcore_http_cancel_sent);
     if (result < 0)
-        return accel_raise(result);
-    Py_RETURN_NONE;
+        accel_raise(result);
+    return result;
 }
 
 /* send_file(fd, offset, count): the file is not looked at afterwards */
@@ -548,12 +154,6 @@ static PyObject *request_send_file(PyObject *self, PyObject *args)
                  gcore_http_cancel_file) != 0)
         return NULL;
     Py_RETURN_NONE;
-}
-
-static PyObject *request_finish(PyObject *self, PyObject *Py_UNUSED(none))
-{
-    return done_or_raise(
-        gcore_http_finish(((RequestObject *)self)->request));
 }
 
 static PyObject *request_cut(PyObject *self, PyObject *Py_UNUSED(none))
@@ -635,7 +235,7 @@ static PyObject *get_line(PyObject *self, void *Py_UNUSED(closure))
     while (size < head->block_size && head->block[size] != '\r' &&
            head->block[size] != '\n')
         size++;
-    return latin1(head->block, size);
+    return PyUnicode_DecodeLatin1(head->block, (Py_ssize_t)size, NULL);
 }
 
 static PyObject *get_block(PyObject *self, void *Py_UNUSED(closure))
@@ -697,20 +297,9 @@ static PyGetSetDef request_getset[] = {
 };
 
 static PyMethodDef request_methods[] = {
-    {"fill", request_fill, METH_O,
-     "fill(environ)\n--\n\nAdd what WSGI tells of the request."},
-    {"respond", request_respond, METH_VARARGS,
-     "respond(status, reason, headers, body)\n--\n\nAnswer in one go."},
-    {"start", request_start, METH_VARARGS,
-     "start(status, reason, headers)\n--\n\nBegin an answer."},
-    {"write", request_write, METH_O,
-     "write(data)\n--\n\nSend a piece of the body; waits for room."},
     {"send_file", request_send_file, METH_VARARGS,
      "send_file(fd, offset, count)\n--\n\n"
      "Send a part of a file as a piece of the body; waits until it is sent."},
-    {"wait_sent", request_wait_sent, METH_NOARGS,
-     "wait_sent()\n--\n\nWait until little is left to send."},
-    {"finish", request_finish, METH_NOARGS, "finish()\n--\n\nEnd the answer."},
     {"cut", request_cut, METH_NOARGS,
      "cut()\n--\n\nClose, after what was sent of the answer."},
     {"abort", request_abort, METH_NOARGS,
@@ -756,11 +345,13 @@ void accel_http_told(PyObject *object, int64_t result)
         self->pending = true;
 }
 
+/* What is no usual request: refused, or asking for another protocol. */
 static void hand_over(ServerObject *self, gcore_http_request *request)
 {
     PyObject *object = request_new(request);
     PyObject *result =
-        object ? PyObject_CallFunctionObjArgs(self->function, object, NULL)
+        object ? PyObject_CallMethodObjArgs(self->owner, str_take_request,
+                                            object, NULL)
                : NULL;
 
     if (result == NULL)
@@ -769,17 +360,108 @@ static void hand_over(ServerObject *self, gcore_http_request *request)
     Py_XDECREF(object);
 }
 
-void accel_http_run(PyObject *object)
+static void take(ServerObject *self)
 {
-    ServerObject *self = (ServerObject *)object;
     gcore_http_request *taken[TAKEN_AT_ONCE];
     int count = self->server
                     ? gcore_http_server_take(self->server, taken, TAKEN_AT_ONCE)
                     : 0;
 
+    self->first = 0;
+    for (int i = 0; i < count; i++) {
+        const gcore_http_head *head = gcore_http_request_head(taken[i]);
+
+        if (head->reason == NULL && !(head->flags & GCORE_HTTP_UPGRADE))
+            self->taken[self->count++] = taken[i];
+        else
+            hand_over(self, taken[i]);
+    }
+}
+
+static gcore_http_request *next_request(ServerObject *self)
+{
+    self->count--;
+    return self->taken[self->first++];
+}
+
+/* Have a greenlet answer what was taken. */
+static void start_work(ServerObject *self)
+{
+    PyObject *work = PyObject_GetAttr((PyObject *)self, str_work);
+    PyObject *result =
+        work ? PyObject_CallMethodObjArgs(self->owner, str_start_work, work,
+                                          NULL)
+             : NULL;
+
+    Py_XDECREF(work);
+    Py_XDECREF(result);
+    if (result != NULL)
+        return;
+    accel_loop_report(self->loop, (PyObject *)self);
+    if (self->count)
+        gcore_http_request_unref(next_request(self));
+}
+
+void accel_http_run(PyObject *object)
+{
+    ServerObject *self = (ServerObject *)object;
+
     self->pending = false;
-    for (int i = 0; i < count; i++)
-        hand_over(self, taken[i]);
+    if (self->count == 0)
+        take(self);
+    if (self->count == 0)
+        return;
+    start_work(self);
+    if (self->count == 0 || self->pending)
+        return;
+    if (accel_loop_append(self->loop, object) < 0)
+        accel_loop_report(self->loop, object);
+    else
+        self->pending = true;
+}
+
+/* Run the application on the next request; -1 with an exception. */
+static int answer_next(ServerObject *self)
+{
+    PyObject *request = request_new(next_request(self));
+    PyObject *exchange =
+        request ? accel_http_exchange_new(self->exchange, self->owner, request,
+                                          self->plain_environ)
+                : NULL;
+    int result = exchange ? accel_http_exchange_run(exchange) : -1;
+
+    Py_XDECREF(exchange);
+    Py_XDECREF(request);
+    return result;
+}
+
+/* The greenlet is as good as new if nothing that a request's application did
+ * to it can show in the next one, nor a late kill() reach that. */
+static PyObject *server_work(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    ServerObject *self = (ServerObject *)object;
+    PyObject *greenlet = accel_current_greenlet();
+    accel_greenlet_marks marks;
+    int64_t end;
+    int result = 0;
+
+    if (greenlet == NULL)
+        return NULL;
+    marks = accel_greenlet_look(greenlet);
+    end = gcore_clock() + SLICE;
+    while (self->count) {
+        result = answer_next(self);
+        if (result < 0 || !accel_greenlet_unmarked(greenlet, &marks))
+            break;
+        if (gcore_clock() > end) {
+            self->loop->must_poll = true;
+            break;
+        }
+    }
+    Py_DECREF(greenlet);
+    if (result < 0)
+        return NULL;
+    Py_RETURN_NONE;
 }
 
 static int read_option(gcore_http_options *options, const char *name,
@@ -838,14 +520,16 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args,
                             PyObject *keywords)
 {
     gcore_http_options options = {.size = sizeof options};
-    PyObject *function;
+    PyObject *owner, *exchange;
+    int plain_environ;
     LoopObject *loop = accel_current_loop(1);
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     ServerObject *self;
     int result;
 
     if (loop == NULL || accel_loop_check(loop) < 0 ||
-        !PyArg_ParseTuple(args, "O", &function) ||
+        !PyArg_ParseTuple(args, "OO!p", &owner, &PyType_Type, &exchange,
+                          &plain_environ) ||
         read_options(&options, keywords) != 0)
         return NULL;
     self = (ServerObject *)allocate(type, 0);
@@ -853,8 +537,11 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args,
         return NULL;
     Py_INCREF((PyObject *)loop);
     self->loop = loop;
-    Py_INCREF(function);
-    self->function = function;
+    Py_INCREF(owner);
+    self->owner = owner;
+    Py_INCREF(exchange);
+    self->exchange = (PyTypeObject *)exchange;
+    self->plain_environ = plain_environ;
     result = gcore_http_server_new(loop->engine, &options, &self->server);
     if (result == 0) {
         result = gcore_http_server_watch(self->server, GCORE_COMPLETE, self);
@@ -871,14 +558,14 @@ static int server_clear(PyObject *object)
 {
     ServerObject *self = (ServerObject *)object;
 
-    Py_CLEAR(self->function);
+    Py_CLEAR(self->owner);
     return 0;
 }
 
 static int server_traverse(PyObject *object, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(object));
-    Py_VISIT(((ServerObject *)object)->function);
+    Py_VISIT(((ServerObject *)object)->owner);
     return 0;
 }
 
@@ -889,7 +576,10 @@ static void server_dealloc(PyObject *object)
 
     PyObject_GC_UnTrack(object);
     server_clear(object);
+    while (self->count)
+        gcore_http_request_unref(next_request(self));
     gcore_http_server_unref(self->server);
+    Py_XDECREF((PyObject *)self->exchange);
     Py_XDECREF((PyObject *)self->loop);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
     Py_DECREF(type);
@@ -990,6 +680,8 @@ static PyObject *server_counters(PyObject *self, PyObject *Py_UNUSED(none))
 }
 
 static PyMethodDef server_methods[] = {
+    {"work", server_work, METH_NOARGS,
+     "work()\n--\n\nAnswer requests, in the current greenlet."},
     {"listen", server_listen, METH_O,
      "listen(fd)\n--\n\nAccept from a listening descriptor."},
     {"forget", server_forget, METH_O,
@@ -1008,8 +700,9 @@ static PyMethodDef server_methods[] = {
 };
 
 static PyType_Slot server_slots[] = {
-    {Py_tp_doc, "HttpServer(function, **options)\n--\n\n"
-                "Calls *function*, in the hub, with each request."},
+    {Py_tp_doc, "HttpServer(server, exchange, plain_environ, **options)\n--\n\n"
+                "Takes requests for a WSGIServer, and has them answered by "
+                "the class *exchange*."},
     {Py_tp_new, server_new},
     {Py_tp_traverse, server_traverse},
     {Py_tp_clear, server_clear},
@@ -1026,38 +719,6 @@ static PyType_Spec server_spec = {
 };
 
 /* ---- the module ----------------------------------------------------------- */
-
-static PyMethodDef functions[] = {
-    {"http_headers", http_headers, METH_O,
-     "http_headers(list)\n--\n\n"
-     "(block, Content-Length or None, Connection or None, whether Date is "
-     "there)"},
-    {NULL, NULL, 0, NULL},
-};
-
-static int make_names(void)
-{
-    static const struct {
-        PyObject **place;
-        const char *text;
-    } all[] = {
-        {&names.method, "REQUEST_METHOD"},   {&names.path, "PATH_INFO"},
-        {&names.query, "QUERY_STRING"},      {&names.protocol, "SERVER_PROTOCOL"},
-        {&names.address, "REMOTE_ADDR"},     {&names.port, "REMOTE_PORT"},
-        {&names.type, "CONTENT_TYPE"},       {&names.length, "CONTENT_LENGTH"},
-        {&names.cookie, "HTTP_COOKIE"},      {&names.http_1_0, "HTTP/1.0"},
-        {&names.http_1_1, "HTTP/1.1"},       {&names.get, "GET"},
-        {&names.root, "/"},                  {&names.empty, ""},
-        {&names.comma, ","},                 {&names.semicolon, "; "},
-    };
-
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        *all[i].place = PyUnicode_InternFromString(all[i].text);
-        if (*all[i].place == NULL)
-            return -1;
-    }
-    return 0;
-}
 
 static int add_numbers(PyObject *module)
 {
@@ -1079,8 +740,12 @@ int accel_http_init(PyObject *module)
 {
     request_type = accel_add_type(module, &request_spec, NULL);
     accel_http_server_type = accel_add_type(module, &server_spec, NULL);
+    str_take_request = PyUnicode_InternFromString("_take_request");
+    str_start_work = PyUnicode_InternFromString("_start_work");
+    str_work = PyUnicode_InternFromString("work");
     if (request_type == NULL || accel_http_server_type == NULL ||
-        make_names() != 0 || add_numbers(module) != 0)
+        !str_take_request || !str_start_work || !str_work ||
+        add_numbers(module) != 0 || accel_http_environ_init(module) != 0)
         return -1;
-    return PyModule_AddFunctions(module, functions);
+    return accel_http_exchange_init(module);
 }

@@ -1,8 +1,10 @@
-/* HTTP servers, between http.c and loop.c. */
+/* HTTP servers: http.c and its parts, and what loop.c knows of them. */
 #ifndef GCORE_ACCEL_HTTP_H
 #define GCORE_ACCEL_HTTP_H
 
 #include "accel.h"
+
+/* ---- servers: http.c ------------------------------------------------------ */
 
 extern PyTypeObject *accel_http_server_type;
 
@@ -12,5 +14,48 @@ void accel_http_told(PyObject *server, int64_t result);
 
 /* In the hub: hand over what waits. */
 void accel_http_run(PyObject *server);
+
+/* ---- requests: http.c ----------------------------------------------------- */
+
+/* The engine's request of an HttpRequest. */
+gcore_http_request *accel_http_request(PyObject *request);
+
+/* Send a piece of the body, and wait for room; -1 with an exception. */
+int accel_http_send(PyObject *request, const char *bytes, Py_ssize_t size);
+
+/* ---- environments: http_environ.c ----------------------------------------- */
+
+/* Add what WSGI tells of a request to a dict; -1 with an exception. */
+int accel_http_fill(PyObject *environ, const gcore_http_head *head);
+
+int accel_http_environ_init(PyObject *module);
+
+/* ---- headers of answers: http_answer.c ------------------------------------ */
+
+/* What they say. */
+typedef struct {
+    PyObject *length; /* the Content-Length, as given and borrowed, or NULL */
+    bool connection;
+    bool date;
+} accel_http_said;
+
+/* Text without control characters in Latin-1, bytes; `what` is for messages. */
+PyObject *accel_http_line(PyObject *text, const char *what);
+
+/* A list of pairs as the lines that are sent, bytes. */
+PyObject *accel_http_lines(PyObject *headers, accel_http_said *said);
+
+/* ---- exchanges: http_exchange.c ------------------------------------------- */
+
+/* An exchange for a request, of a subtype of HttpExchange.  `plain_environ`:
+ * environments are copies of the server's `environ`. */
+PyObject *accel_http_exchange_new(PyTypeObject *type, PyObject *server,
+                                  PyObject *request, bool plain_environ);
+
+/* Run the application and answer; -1 with an exception that was not the
+ * application's. */
+int accel_http_exchange_run(PyObject *exchange);
+
+int accel_http_exchange_init(PyObject *module);
 
 #endif

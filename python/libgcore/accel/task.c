@@ -433,6 +433,13 @@ static int tell_link(PyObject *link, PyObject *self)
     return told ? 0 : -1;
 }
 
+Py_ssize_t accel_task_links(PyObject *greenlet)
+{
+    return PyObject_TypeCheck(greenlet, task_type) && fields(greenlet)->links
+               ? PyList_Size(fields(greenlet)->links)
+               : 0;
+}
+
 /* In the hub.  Links may remove later ones, so the list is looked at anew. */
 static PyObject *task_notify_links(PyObject *self,
                                    PyObject *Py_UNUSED(ignored))
