@@ -641,31 +641,45 @@ static PyObject *find_application(const ExchangeObject *self)
                                       self->environ, NULL);
 }
 
-/* Also where an exception is on its way; one of close() comes after it. */
+/* An exception that was on its way, if any, becomes the context of the current
+ * one, or is raised again if there is none.  Takes over the references. */
+static void chain(PyObject *type, PyObject *value, PyObject *traceback)
+{
+    PyObject *new_type, *new_value, *new_traceback;
+
+    if (type == NULL || !PyErr_Occurred()) {
+        if (type != NULL)
+            PyErr_Restore(type, value, traceback);
+        return;
+    }
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL)
+        PyException_SetTraceback(value, traceback);
+    PyErr_Fetch(&new_type, &new_value, &new_traceback);
+    PyErr_NormalizeException(&new_type, &new_value, &new_traceback);
+    PyException_SetContext(new_value, value);
+    PyErr_Restore(new_type, new_value, new_traceback);
+    Py_DECREF(type);
+    Py_XDECREF(traceback);
+}
+
+/* Also where an exception is on its way. */
 static int close_result(PyObject *result)
 {
-    PyObject *type, *value, *traceback, *method, *closed;
+    PyObject *type, *value, *traceback, *method, *closed = NULL;
 
     if (PyList_CheckExact(result) || PyTuple_CheckExact(result))
         return 0;
     PyErr_Fetch(&type, &value, &traceback);
     method = PyObject_GetAttr(result, names.close);
-    if (method == NULL) {
+    if (method != NULL)
+        closed = PyObject_CallObject(method, NULL);
+    else if (PyErr_ExceptionMatches(PyExc_AttributeError))
         PyErr_Clear();
-        PyErr_Restore(type, value, traceback);
-        return 0;
-    }
-    closed = PyObject_CallObject(method, NULL);
-    Py_DECREF(method);
-    if (closed == NULL) {
-        Py_XDECREF(type);
-        Py_XDECREF(value);
-        Py_XDECREF(traceback);
-        return -1;
-    }
-    Py_DECREF(closed);
-    PyErr_Restore(type, value, traceback);
-    return 0;
+    Py_XDECREF(method);
+    Py_XDECREF(closed);
+    chain(type, value, traceback);
+    return PyErr_Occurred() ? -1 : 0;
 }
 
 /* A malformed body that the application has not heard of, or caught. */
@@ -751,26 +765,22 @@ static int is_logged(ExchangeObject *self)
 /* Also where an exception is on its way. */
 static int end(ExchangeObject *self)
 {
-    PyObject *type, *value, *traceback, *result = NULL;
+    PyObject *type, *value, *traceback;
     int logged;
 
     PyErr_Fetch(&type, &value, &traceback);
     logged = is_logged(self);
     if (logged > 0) {
         self->finished = now();
-        result = PyObject_CallMethodObjArgs((PyObject *)self, names.end, NULL);
-        Py_XDECREF(result);
+        Py_XDECREF(PyObject_CallMethodObjArgs((PyObject *)self, names.end,
+                                              NULL));
     }
+    chain(type, value, traceback);
+    PyErr_Fetch(&type, &value, &traceback); /* out of destructors' way */
     Py_CLEAR(self->environ);
     Py_CLEAR(self->input);
-    if (logged < 0 || (logged && result == NULL)) {
-        Py_XDECREF(type);
-        Py_XDECREF(value);
-        Py_XDECREF(traceback);
-        return -1;
-    }
     PyErr_Restore(type, value, traceback);
-    return 0;
+    return type ? -1 : 0;
 }
 
 int accel_http_exchange_run(PyObject *object)

@@ -1,0 +1,305 @@
+"""Requests that come together: one greenlet may answer several, which nobody
+is to notice."""
+import contextvars
+import sys
+import time
+from contextlib import ExitStack
+
+import gevent
+import pytest
+from gevent.local import local
+from raw_http import get, plain, wait_until
+
+from gevent import pywsgi, socket
+from gevent._pywsgi_engine import AVAILABLE
+
+TOGETHER = 10
+
+
+def ask_together(server, *targets):
+    """Ask for each of *targets* on a connection of its own, at once; returns
+    the bodies, in that order."""
+    with ExitStack() as stack:
+        peers = [stack.enter_context(socket.create_connection(
+            ("127.0.0.1", server.server_port))) for _ in targets]
+        for peer, target in zip(peers, targets):
+            peer.settimeout(20)
+            peer.sendall(get(target, "Connection: close"))
+        return [body_of(peer) for peer in peers]
+
+
+def body_of(peer):
+    answer = b""
+    while data := peer.recv(65536):
+        answer += data
+    return answer.partition(b"\r\n\r\n")[2]
+
+
+def answering(function):
+    """An application whose body is the text of *function*(environ)."""
+    def application(environ, start_response):
+        body = str(function(environ)).encode()
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [body]
+    return application
+
+
+def names(count=TOGETHER):
+    return [f"/{number}" for number in range(count)]
+
+
+@pytest.fixture(params=["default", gevent.spawn_raw], ids=["default", "raw"])
+def spawn(request):
+    return request.param
+
+
+def test_locals_are_of_one_request(serve, spawn):
+    mine = local()
+
+    def application(environ):
+        before = getattr(mine, "path", None)
+        mine.path = environ["PATH_INFO"]
+        return before
+
+    server = serve(answering(application), spawn=spawn)
+    assert ask_together(server, *names()) == [b"None"] * TOGETHER
+
+
+def test_contexts_are_of_one_request(serve, spawn):
+    variable = contextvars.ContextVar("variable", default=None)
+
+    def application(environ):
+        before = variable.get()
+        variable.set(environ["PATH_INFO"])
+        return before
+
+    server = serve(answering(application), spawn=spawn)
+    assert ask_together(server, *names()) == [b"None"] * TOGETHER
+
+
+def test_attributes_of_greenlets_are_of_one_request(serve, spawn):
+    def application(environ):
+        current = gevent.getcurrent()
+        before = getattr(current, "path", None)
+        current.path = environ["PATH_INFO"]
+        return before
+
+    server = serve(answering(application), spawn=spawn)
+    assert ask_together(server, *names()) == [b"None"] * TOGETHER
+
+
+def test_a_greenlet_that_is_known_to_others_is_not_used_again(serve, spawn):
+    known = []
+
+    def application(environ):
+        current = gevent.getcurrent()
+        seen = current in known
+        known.append(current)
+        return seen
+
+    server = serve(answering(application), spawn=spawn)
+    assert ask_together(server, *names()) == [b"False"] * TOGETHER
+
+
+def test_links_are_told_at_the_end_of_the_request(serve):
+    ended = []
+
+    def application(environ):
+        path = environ["PATH_INFO"]
+        gevent.getcurrent().link(lambda _source: ended.append(path))
+        return len(ended)
+
+    server = serve(answering(application))
+    ask_together(server, *names())
+    wait_until(lambda: len(ended) == TOGETHER)
+    assert sorted(ended) == sorted(names())
+
+
+def test_a_timeout_that_was_left_does_not_end_the_next_request(serve, quiet):
+    def application(environ):
+        if environ["PATH_INFO"] == "/0":
+            gevent.Timeout.start_new(0.01)
+        else:
+            gevent.sleep(0.05)
+        return "ok"
+
+    server = serve(answering(application))
+    assert ask_together(server, *names()) == [b"ok"] * TOGETHER
+
+
+def test_who_waits_holds_nobody_up(serve):
+    go_on = gevent.event.Event()
+
+    def application(environ):
+        if environ["PATH_INFO"] == "/last":
+            go_on.set()
+        return go_on.wait(20)
+
+    server = serve(answering(application))
+    bodies = ask_together(server, *names(), "/last")
+    assert bodies == [b"True"] * (TOGETHER + 1)
+
+
+@pytest.mark.parametrize("reader", ["engine"] * AVAILABLE)
+def test_who_computes_lets_others_have_their_turn(serve):
+    """Timers run between requests that take long, though all are there."""
+    ticks = []
+
+    def application(environ):
+        end = time.perf_counter() + 0.03
+        while time.perf_counter() < end:
+            pass
+        return len(ticks)
+
+    def tick():
+        while True:
+            gevent.sleep(0.001)
+            ticks.append(1)
+
+    server = serve(answering(application))
+    ticker = gevent.spawn(tick)
+    bodies = ask_together(server, *names())
+    ticker.kill()
+    assert len(set(bodies)) > TOGETHER // 2
+
+
+def test_a_failure_is_of_one_request(serve, quiet):
+    def application(environ):
+        if environ["PATH_INFO"] == "/3":
+            raise LookupError("three")
+        return "ok"
+
+    server = serve(answering(application))
+    bodies = ask_together(server, *names())
+    assert bodies == [b"ok"] * 3 + [b"Internal Server Error"] + [b"ok"] * 6
+    error, = quiet
+    assert isinstance(error, LookupError)
+
+
+@pytest.mark.parametrize("error", [gevent.GreenletExit, SystemExit])
+def test_an_exit_is_of_one_request(serve, quiet, error):
+    def application(environ):
+        if environ["PATH_INFO"] == "/3":
+            raise error
+        return "ok"
+
+    server = serve(answering(application))
+    bodies = ask_together(server, *names())
+    assert bodies == [b"ok"] * 3 + [b"Internal Server Error"] + [b"ok"] * 6
+
+
+def test_errors_are_current_while_they_are_reported(serve):
+    hub = gevent.get_hub()
+    seen = []
+    hub.handle_error = lambda *_: seen.append(sys.exc_info()[1])
+    ask_together(serve(answering(lambda _: 1 // 0)), "/")
+    assert isinstance(seen[0], ZeroDivisionError)
+    assert sys.exc_info() == (None, None, None)
+
+
+def test_errors_of_close_are_reported_after_those_before(serve, quiet):
+    class Result:
+        def __iter__(self):
+            raise LookupError("of the result")
+
+        def close(self):
+            raise OverflowError("of close")
+
+    def application(environ, start_response):
+        start_response("200 OK", [])
+        return Result()
+
+    ask_together(serve(application), "/")
+    error, = quiet
+    assert isinstance(error, OverflowError)
+    assert isinstance(error.__context__, LookupError)
+
+
+@pytest.mark.parametrize("said", [
+    ("two hundred", []), ("", []), ("200", [("A", "b\r\nC: d")]),
+    ("200 O\nK", []), ("200 OK", ["Abc"]), ("200 OK", [("A", 1)]),
+    ("200 OK", [(b"A", "b")]), (b"200 OK", []), ("200 \u20ac", []),
+    ("200 OK", [("A", "\u20ac")]), ("200 OK", None)])
+def test_what_is_no_answer(serve, quiet, said):
+    def application(environ, start_response):
+        start_response(*said)
+        return [b"never"]
+
+    assert ask_together(serve(application), "/") == [b"Internal Server Error"]
+    assert len(quiet) == 1
+
+
+def test_an_answer_without_anything_said(serve, quiet):
+    server = serve(lambda environ, start_response: [b"body"])
+    assert ask_together(server, "/") == [b"Internal Server Error"]
+    assert isinstance(quiet[0], AssertionError)
+
+
+def test_the_application_may_change(serve):
+    server = serve(answering(lambda _: 1))
+    assert ask_together(server, "/") == [b"1"]
+    server.application = answering(lambda _: 2)
+    server.environ["my.key"] = 3
+    assert ask_together(server, "/") == [b"2"]
+    server.application = answering(lambda environ: environ["my.key"])
+    assert ask_together(server, "/") == [b"3"]
+
+
+def test_environments_of_another_class(serve):
+    class Mine(dict):
+        pass
+
+    class Server(pywsgi.WSGIServer):
+        environ_class = Mine
+
+    class Own(pywsgi.WSGIServer):
+        def get_environ(self):
+            return {**super().get_environ(), "own": 1}
+
+    def kind(environ):
+        return type(environ).__name__, environ.get("own")
+
+    assert ask_together(serve(answering(kind), server_class=Server), "/") == [
+        b"('Mine', None)"]
+    assert ask_together(serve(answering(kind), server_class=Own), "/") == [
+        b"('dict', 1)"]
+
+
+def test_many_headers(serve):
+    headers = [(f"Name-{number}", "v" * 100) for number in range(100)]
+
+    def application(environ, start_response):
+        start_response("200 OK", headers)
+        return [b"ok"]
+
+    server = serve(application)
+    with socket.create_connection(("127.0.0.1", server.server_port)) as peer:
+        peer.sendall(get("/", "Connection: close"))
+        head = b""
+        while data := peer.recv(65536):
+            head += data
+    for name, value in headers:
+        assert f"\r\n{name}: {value}\r\n".encode() in head
+
+
+def test_exchanges_leave_nothing(serve, quiet):
+    import gc
+    import weakref
+
+    class Body(list):
+        __hash__ = object.__hash__
+
+    alive = weakref.WeakSet()
+
+    def application(environ, start_response):
+        environ["own"] = start_response, environ
+        body = Body([b"o", b"k"])
+        alive.add(body)
+        environ["body"] = body
+        return plain(environ, start_response) and body
+
+    server = serve(application)
+    assert ask_together(server, *names()) == [b"ok"] * TOGETHER
+    gevent.sleep(0)
+    gc.collect()
+    assert not alive
