@@ -134,7 +134,8 @@ def test_the_hook_decides_what_is_thrown():
     log = []
     timer = Quiet(0.001)
     timer.start()
-    gevent.sleep(0.005)
+    while not log:
+        gevent.sleep(0.001)
     assert log == [(gevent.getcurrent(), timer)]
     timer.close()
 

@@ -30,15 +30,16 @@ class WaitOperationsGreenlet(SwitchOutGreenletWithLoop):
         if isinstance(watcher, _engine.Watcher):
             watcher.wait()
             return
+        # Of another loop's making.
+        happened = object()
         waiter = Waiter(self)
-        watcher.start(waiter.switch, waiter)
+        watcher.start(waiter.switch, happened)
         try:
             result = waiter.get()
-            if result is not waiter:
+            if result is not happened:
                 raise InvalidSwitchError(
-                    'Invalid switch into %s: got %r (expected %r; waiting on '
-                    '%r with %r)' % (getcurrent(), result, waiter, self,
-                                     watcher))
+                    f'{getcurrent()} was switched to with {result!r} while '
+                    f'it waited for {watcher!r}')
         finally:
             watcher.stop()
 
@@ -99,69 +100,68 @@ class WaitOperationsGreenlet(SwitchOutGreenletWithLoop):
 
 
 class _WaitIterator:
+    """The iterator of iwait(): the links and the timer live as long as it
+    does, or until the context is left."""
 
     def __init__(self, objects, hub, timeout, count):
-        self._hub = hub
-        self._waiter = MultipleWaiter(hub)
-        self._switch = self._waiter.switch
-        self._timeout = timeout
-        self._objects = objects
-        self._timer = None
-        self._begun = False
-        # Even a slow linking must not outlast the timeout.
-        if timeout is not None:
-            self._timer = hub.loop.timer(timeout, priority=-1)
-        self._count = len(objects) if count is None else min(
-            count, len(objects))
+        self._arrived = MultipleWaiter(hub)
+        self._link = self._arrived.switch
+        self._left = len(objects)
+        if count is not None:
+            self._left = min(count, self._left)
+        self._unlinked, self._linked = objects, ()
+        self._timer = (None if timeout is None
+                       else hub.loop.timer(timeout, priority=-1))
 
-    def _begin(self):
-        if self._begun:
-            return
-        self._begun = True
-        # What is ready already is had without a turn of the hub.
-        for item in self._objects:
+    def _link_objects(self):
+        self._linked, self._unlinked = self._unlinked, ()
+        for item in self._linked:
             ready = getattr(item, 'ready', None)
+            # What is ready already is had without a turn of the hub.
             if ready is not None and ready():
-                self._switch(item)
+                self._link(item)
             else:
-                item.rawlink(self._switch)
+                item.rawlink(self._link)
         if self._timer is not None:
-            self._timer.start(self._switch, self)
+            self._timer.start(self._link, _TIME_IS_UP)
 
     def __iter__(self):
         return self
 
     def __next__(self):
-        self._begin()
-        if self._count == 0:
-            self._cleanup()
-            raise StopIteration()
-        self._count -= 1
+        arrived = _TIME_IS_UP
         try:
-            item = self._waiter.get()
-            self._waiter.clear()
-            if item is self:  # the timer
-                self._cleanup()
-                raise StopIteration()
-            return item
-        except:
-            self._cleanup()
-            raise
+            if self._left > 0:
+                if self._unlinked:
+                    self._link_objects()
+                self._left -= 1
+                arrived = self._arrived.get()
+                self._arrived.clear()
+        finally:
+            if arrived is _TIME_IS_UP:
+                self._end()
+        if arrived is _TIME_IS_UP:
+            raise StopIteration
+        return arrived
 
     next = __next__
 
-    def _cleanup(self):
+    def _end(self):
+        self._left = 0
         if self._timer is not None:
             self._timer.close()
-            self._timer = None
-        objects, self._objects = self._objects, ()
-        _unlink_all(objects, self._switch)
+        self._timer = None
+        linked, self._linked = self._linked, ()
+        _unlink_all(linked, self._link)
 
     def __enter__(self):
         return self
 
-    def __exit__(self, typ, value, tb):
-        self._cleanup()
+    def __exit__(self, *error):
+        self._end()
+
+
+_TIME_IS_UP = object()
 
 
 def iwait_on_objects(objects, timeout=None, count=None):

@@ -14,16 +14,16 @@ __all__ = [
 class Failure:
     """An exception among results."""
 
-    __slots__ = ('exc', 'raise_exception')
+    __slots__ = ('exc', '_raise')
 
     def __init__(self, exc, raise_exception=None):
         self.exc = exc
-        self.raise_exception = raise_exception
+        self._raise = raise_exception
 
     def throw(self):
         """Raise it, with its traceback where that is known."""
-        if self.raise_exception is not None:
-            self.raise_exception()
+        if self._raise:
+            self._raise()
         raise self.exc
 
 
@@ -40,10 +40,8 @@ class IMapUnordered(Greenlet):
 
     def __init__(self, func, iterable, spawn, maxsize=None, _zipped=False):
         super().__init__()
-        self.spawn = spawn
+        self.func, self.iterable, self.spawn = func, iterable, spawn
         self._zipped = _zipped
-        self.func = func
-        self.iterable = iterable
         self.queue = UnboundQueue()
         self._room = Semaphore(maxsize) if maxsize else None
         self._count = 0  # of results, those to come included
@@ -57,15 +55,14 @@ class IMapUnordered(Greenlet):
         return self
 
     def __next__(self):
-        if self.finished:
-            raise StopIteration
-        result = self._inext()
-        if type(result) is Failure:
-            if isinstance(result.exc, StopIteration):
-                self.finished = True
-                raise StopIteration
-            result.throw()
-        return result
+        if not self.finished:
+            result = self._inext()
+            if type(result) is not Failure:
+                return result
+            self.finished = isinstance(result.exc, StopIteration)
+            if not self.finished:
+                result.throw()
+        raise StopIteration
 
     next = __next__
 

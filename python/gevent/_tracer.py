@@ -91,10 +91,8 @@ class GreenletTracer(_BlockingReport):
 
     def _trace(self, event, args):
         self.greenlet_switch_counter += 1
-        if event in ('switch', 'throw'):
-            self.active_greenlet = args[1]
-        else:
-            self.active_greenlet = None
+        known = event == 'switch' or event == 'throw'
+        self.active_greenlet = args[1] if known else None
 
     def did_block_hub(self, hub):
         """Did one greenlet run all the time since the last call?

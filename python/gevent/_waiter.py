@@ -33,13 +33,12 @@ class Waiter:
         self._exception = _NONE
 
     def __str__(self):
-        if self._exception is _NONE:
-            return '<%s greenlet=%s>' % (type(self).__name__, self.greenlet)
-        if self._exception is None:
-            return '<%s greenlet=%s value=%r>' % (
-                type(self).__name__, self.greenlet, self.value)
-        return '<%s greenlet=%s exc_info=%r>' % (
-            type(self).__name__, self.greenlet, self.exc_info)
+        brought = ''
+        if self.successful():
+            brought = f' value={self.value!r}'
+        elif self.ready():
+            brought = f' exc_info={self.exc_info!r}'
+        return f'<{type(self).__name__} greenlet={self.greenlet}{brought}>'
 
     def ready(self):
         """Whether something was brought."""
@@ -52,22 +51,15 @@ class Waiter:
     @property
     def exc_info(self):
         """The exception that was brought, as a tuple, or None."""
-        return self._exception if self._exception is not _NONE else None
+        return self._exception if self.ready() else None
 
     def switch(self, value):
         """Hand `value` to the waiting greenlet; only in the hub."""
-        greenlet = self.greenlet
-        if greenlet is None:
-            self.value = value
-            self._exception = None
+        if self.greenlet is None:
+            self.value, self._exception = value, None
             return
-        if getcurrent() is not self.hub:
-            raise AssertionError(
-                "Can only use Waiter.switch method from the Hub greenlet")
-        try:
-            greenlet.switch(value)
-        except:  # pylint:disable=bare-except
-            self.hub.handle_error(greenlet.switch, *sys.exc_info())
+        resume = self.greenlet.switch
+        self._in_hub(resume, resume, value)
 
     def switch_args(self, *args):
         """Hand over the tuple of the arguments."""
@@ -75,26 +67,29 @@ class Waiter:
 
     def throw(self, *throw_args):
         """Raise in the waiting greenlet; only in the hub."""
-        greenlet = self.greenlet
-        if greenlet is None:
+        if self.greenlet is None:
             self._exception = throw_args
             return
+        self._in_hub(self.greenlet, self.greenlet.throw, *throw_args)
+
+    def _in_hub(self, context, resume, *args):
         if getcurrent() is not self.hub:
             raise AssertionError(
-                "Can only use Waiter.switch method from the Hub greenlet")
+                'what waits with a Waiter is resumed by the hub, not by '
+                f'{getcurrent()!r}')
         try:
-            greenlet.throw(*throw_args)
+            resume(*args)
         except:  # pylint:disable=bare-except
-            self.hub.handle_error(greenlet, *sys.exc_info())
+            self.hub.handle_error(context, *sys.exc_info())
 
     def get(self):
         """Wait for what is brought: return the value or raise.
 
         Raises ConcurrentObjectUseError when another greenlet waits.
         """
-        if self._exception is not _NONE:
-            if self._exception is None:
-                return self.value
+        if self.successful():
+            return self.value
+        if self.ready():
             getcurrent().throw(*self._exception)
         if self.greenlet is not None:
             raise ConcurrentObjectUseError(
@@ -107,10 +102,11 @@ class Waiter:
 
     def __call__(self, source):
         # As a link: hand over what the source has.
-        if source.exception is None:
-            self.switch(source.value)
+        error = source.exception
+        if error is not None:
+            self.throw(error)
         else:
-            self.throw(source.exception)
+            self.switch(source.value)
 
 
 class MultipleWaiter(Waiter):

@@ -55,21 +55,18 @@ class BaseServer:
     fatal_errors = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
 
     def __init__(self, listener, handle=None, spawn="default"):
+        self.pool = self._watcher = self._timer = self._handle = None
+        self.loop = get_hub().loop
+        self.delay = self.min_delay
         self._stop_event = Event()
         self._stop_event.set()
-        self._watcher = None
-        self._timer = None
-        self._handle = None
-        self.pool = None
         try:
+            if self.max_accept < 1:
+                raise ValueError("max_accept is the number of requests to take "
+                                 f"at once, not {self.max_accept!r}")
             self.set_listener(listener)
             self.set_spawn(spawn)
             self.set_handle(handle)
-            self.delay = self.min_delay
-            self.loop = get_hub().loop
-            if self.max_accept < 1:
-                raise ValueError(
-                    f"max_accept must be positive int: {self.max_accept!r}")
         except BaseException:
             self.close()
             raise
@@ -304,10 +301,9 @@ class BaseServer:
         are killed. Handlers that are not in a pool go on.
         """
         self.close()
-        if timeout is None:
-            timeout = self.stop_timeout
+        patience = self.stop_timeout if timeout is None else timeout
         if self.pool:
-            self.pool.join(timeout=timeout)
+            self.pool.join(timeout=patience)
             self.pool.kill(block=True, timeout=1)
 
     def serve_forever(self, stop_timeout=None):

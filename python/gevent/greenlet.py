@@ -27,38 +27,53 @@ _Wait = _engine.Wait
 # ---- links -----------------------------------------------------------------
 
 
-class SpawnedLink:
-    """Calls a link's callback in a raw greenlet of its own.
+class CallbackLink:
+    """Stands for a callback among links, and does more than call it.
 
-    Links run in the hub, where nothing may block; a callback may.  Equal to
-    what it wraps, so that it can be unlinked by that.
+    Equal to the callback, so that it can be unlinked by that, and shown as it.
     """
 
     __slots__ = ('callback',)
 
     def __init__(self, callback):
-        if not callable(callback):
-            raise TypeError("Expected callable: %r" % (callback, ))
         self.callback = callback
 
-    def __call__(self, source):
-        TrackedRawGreenlet(self.callback, get_hub()).switch(source)
+    def __eq__(self, other):
+        if isinstance(other, CallbackLink):
+            other = other.callback
+        return self.callback == other
 
     def __hash__(self):
         return hash(self.callback)
 
-    def __eq__(self, other):
-        return self.callback == getattr(other, 'callback', other)
+    def __repr__(self):
+        return repr(self.callback)
 
     def __str__(self):
         return str(self.callback)
 
-    def __repr__(self):
-        return repr(self.callback)
+    def __getattr__(self, name):
+        if name == 'callback':  # not initialized
+            raise AttributeError(name)
+        return getattr(self.callback, name)
 
-    def __getattr__(self, item):
-        assert item != 'callback'
-        return getattr(self.callback, item)
+
+class SpawnedLink(CallbackLink):
+    """Calls a link's callback in a raw greenlet of its own.
+
+    Links run in the hub, where nothing may block; a callback may.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, callback):
+        if not callable(callback):
+            raise TypeError(f'a link is to be called, which {callback!r} '
+                            'cannot be')
+        super().__init__(callback)
+
+    def __call__(self, source):
+        TrackedRawGreenlet(self.callback, get_hub()).switch(source)
 
 
 class SuccessSpawnedLink(SpawnedLink):
@@ -68,8 +83,7 @@ class SuccessSpawnedLink(SpawnedLink):
 
     def __call__(self, source):
         if source.successful():
-            return super().__call__(source)
-        return None
+            super().__call__(source)
 
 
 class FailureSpawnedLink(SpawnedLink):
@@ -79,8 +93,7 @@ class FailureSpawnedLink(SpawnedLink):
 
     def __call__(self, source):
         if not source.successful():
-            return super().__call__(source)
-        return None
+            super().__call__(source)
 
 
 # ---- where it was spawned --------------------------------------------------
@@ -536,11 +549,16 @@ def joinall(greenlets, timeout=None, raise_error=False, count=None):
     done = []
     for g in iwait(greenlets, timeout=timeout, count=count):
         if getattr(g, 'exception', None) is not None:
-            if hasattr(g, '_raise_exception'):
-                g._raise_exception()
-            raise g.exception
+            raise_error_of(g)
         done.append(g)
     return done
+
+
+def raise_error_of(g):
+    """Raise what a greenlet, or anything with `exception`, ended with."""
+    if hasattr(g, '_raise_exception'):
+        g._raise_exception()  # with its traceback
+    raise g.exception
 
 
 def killall(greenlets, exception=GreenletExit, block=True, timeout=None):

@@ -118,41 +118,40 @@ class signal:
     def __init__(self, signalnum, handler, *args, **kwargs):
         if not callable(handler):
             raise TypeError("signal handler must be callable.")
-        self.hub = get_hub_noargs()
-        self.watcher = self.hub.loop.signal(signalnum, ref=False)
-        self.handler = handler
-        self.args = args
-        self.kwargs = kwargs
-        if self.greenlet_class is None:
-            from gevent.greenlet import Greenlet
-            type(self).greenlet_class = Greenlet
-            self.greenlet_class = Greenlet
+        self.handler, self.args, self.kwargs = handler, args, kwargs
+        self.hub = hub = get_hub_noargs()
+        self.watcher = hub.loop.signal(signalnum, ref=False)
         self.watcher.start(self._start)
 
-    ref = property(
-        lambda self: self.watcher.ref,
-        lambda self, value: setattr(self.watcher, 'ref', value),
-        doc="Whether the loop stays alive for this handler.")
+    @property
+    def ref(self):
+        """Whether the loop stays alive for this handler."""
+        return self.watcher.ref
+
+    @ref.setter
+    def ref(self, value):
+        self.watcher.ref = value
 
     def cancel(self):
         """Stop handling the signal."""
-        if self.watcher is not None:
-            self.watcher.stop()
-            self.watcher.close()
-        self.watcher = None
-        self.handler = None
-        self.args = self.kwargs = None
-        self.hub = None
+        watcher, self.watcher = self.watcher, None
+        if watcher is not None:
+            watcher.close()
+        self.hub = self.handler = self.args = self.kwargs = None
 
     def _start(self):
-        greenlet = self.greenlet_class(self.handle)
-        greenlet.switch()
+        kind = self.greenlet_class
+        if kind is None:  # gevent.greenlet imports this module
+            from gevent.greenlet import Greenlet
+            kind = type(self).greenlet_class = Greenlet
+        kind(self.handle).switch()
 
     def handle(self):
         """Call the handler."""
         try:
             self.handler(*self.args, **self.kwargs)
         except:  # pylint:disable=bare-except
+            # Into the main greenlet, as from any signal handler.
             self.hub.handle_error(None, *sys.exc_info())
 
 
@@ -251,14 +250,13 @@ class Hub(WaitOperationsGreenlet):
         return self.thread_ident == MAIN_THREAD_IDENT
 
     def __repr__(self):
-        info = 'destroyed' if self.loop is None else self.loop._format()
-        result = '<%s %r at 0x%x %s' % (
-            type(self).__name__, self.name, id(self), info)
-        if self._resolver is not None:
-            result += ' resolver=%r' % (self._resolver,)
-        if self._threadpool is not None:
-            result += ' threadpool=%r' % (self._threadpool,)
-        return result + ' thread_ident=%s>' % (hex(self.thread_ident),)
+        parts = ['destroyed' if self.loop is None else self.loop._format()]
+        for name, part in (('resolver', self._resolver),
+                           ('threadpool', self._threadpool)):
+            if part is not None:
+                parts.append(f'{name}={part!r}')
+        return (f'<{type(self).__name__} {self.name!r} at {id(self):#x} '
+                f"{' '.join(parts)} thread_ident={self.thread_ident:#x}>")
 
     # ---- errors ----------------------------------------------------------
 
@@ -288,59 +286,58 @@ class Hub(WaitOperationsGreenlet):
 
     def _normalize_exception(self, t, v, tb):
         # Callers may have a class and a message, or an instance only.
-        if isinstance(t, BaseException):
-            return t.__class__, t, tb
-        if v is None:
-            v = t()
-        elif not isinstance(v, BaseException):
-            v = t(*v) if isinstance(v, tuple) else t(v)
-        if v.__traceback__ is None:
-            v.__traceback__ = tb
-        return v.__class__, v, tb
+        error = t if isinstance(t, BaseException) else v
+        if not isinstance(error, BaseException):
+            args = () if v is None else v if isinstance(v, tuple) else (v,)
+            error = t(*args)
+        if error is not t and error.__traceback__ is None:
+            error.__traceback__ = tb
+        return type(error), error, tb
 
     def handle_system_error(self, type, value, tb=None):
         """Throw an error into the main greenlet."""
-        current = getcurrent()
-        if current is self or current is self.parent or self.loop is None:
-            self.parent.throw(type, value, tb)
-            return
-        # From elsewhere: whoever raised it goes on later.
-        resume = None
-        try:
-            resume = self.loop.run_callback(current.switch)
-        except:  # pylint:disable=bare-except
-            print_traceback()
+        resume = self._resume_later(getcurrent())
         try:
             self.parent.throw(type, value, tb)
         finally:
             if resume is not None:
                 resume.stop()
 
+    def _resume_later(self, greenlet):
+        # The main greenlet goes on at once; whoever else told it of an error
+        # has to be switched to again.  The hub is whenever something waits.
+        if greenlet in (self, self.parent) or self.loop is None:
+            return None
+        try:
+            return self.loop.run_callback(greenlet.switch)
+        except:  # pylint:disable=bare-except
+            print_traceback()
+            return None
+
     def print_exception(self, context, t, v, tb):
         """Print an error and what it happened in."""
         stream = self.exception_stream
         if not stream:
             return
-        if t is None:
-            # Some exceptions come without a type at exit.
-            v_lines = ['%s\n' % (v,)]
-        else:
-            from traceback import format_exception
-            v_lines = format_exception(t, v, tb)
-        for line in v_lines:
-            stream.write(line)
+        from traceback import format_exception
+        lines = format_exception(t, v, tb) if t else [f'{v}\n']
         if context is not None:
-            if not isinstance(context, str):
-                try:
-                    context = self.format_context(context)
-                except:  # pylint:disable=bare-except
-                    print_traceback(stream)
-                    context = repr(context)
-            stream.write('%sZ %s failed with %s\n\n' % (
-                gmctime(), context, getattr(t, '__name__', 'exception')))
-        flush = getattr(stream, 'flush', None)
-        if flush is not None:
-            flush()
+            shown = self._show_context(context, stream)
+            name = getattr(t, '__name__', 'exception')
+            lines.append(f'{gmctime()}Z {shown} failed with {name}\n\n')
+        for line in lines:
+            stream.write(line)
+        if hasattr(stream, 'flush'):
+            stream.flush()
+
+    def _show_context(self, context, stream):
+        if isinstance(context, str):
+            return context
+        try:
+            return self.format_context(context)
+        except:  # pylint:disable=bare-except
+            print_traceback(stream)
+            return repr(context)
 
     # ---- running ---------------------------------------------------------
 
@@ -405,21 +402,19 @@ class Hub(WaitOperationsGreenlet):
             "only possible from the MAIN greenlet")
         if self.dead:
             return True
-        waiter = Waiter(self)
+        never = Waiter(self)
         timer = None
         if timeout is not None:
             timer = self.loop.timer(timeout, ref=False)
-            timer.start(waiter.switch, None)
+            timer.start(never.switch, None)
         try:
-            try:
-                waiter.get()
-            except LoopExit:
-                return True
+            never.get()
+            return False
+        except LoopExit:
+            return True
         finally:
             if timer is not None:
-                timer.stop()
                 timer.close()
-        return False
 
     def destroy(self, destroy_loop=None):
         """End the hub, its threads and, with `destroy_loop`, its loop.

@@ -8,7 +8,9 @@ from greenlet import getcurrent
 
 from gevent._imap import IMap, IMapUnordered
 from gevent.event import Event
-from gevent.greenlet import Greenlet, joinall
+from gevent.greenlet import (
+    CallbackLink, Greenlet, joinall, raise_error_of,
+)
 from gevent.hub import GreenletExit
 from gevent.hub import kill as _kill
 from gevent.lock import DummySemaphore, Semaphore
@@ -46,10 +48,10 @@ class GroupMappingMixin:
 
         :return: the result.
         """
-        result = self.apply(func, args, kwds)
+        value = self.apply(func, args, kwds)
         if callback is not None:
-            self._apply_async_cb_spawn(callback, result)
-        return result
+            self._apply_async_cb_spawn(callback, value)
+        return value
 
     def apply_async(self, func: Callable, args=None, kwds=None,
                     callback=None):
@@ -59,29 +61,22 @@ class GroupMappingMixin:
         :return: what stands for the result, with the interface of a
             `Greenlet`.
         """
-        if args is None:
-            args = ()
-        if kwds is None:
-            kwds = {}
         if self._apply_async_use_greenlet():
             return Greenlet.spawn(self.apply_cb, func, args, kwds, callback)
-        greenlet = self.spawn(func, *args, **kwds)
+        running = self.spawn(func, *_or(args, ()), **_or(kwds, {}))
         if callback is not None:
-            greenlet.link(pass_value(callback))
-        return greenlet
+            running.link(pass_value(callback))
+        return running
 
     def apply(self, func: Callable, args=None, kwds=None):
         """``func(*args, **kwds)``, called as `spawn` would.
 
         :return: what it returns; what it raises is raised here.
         """
-        if args is None:
-            args = ()
-        if kwds is None:
-            kwds = {}
-        if self._apply_immediately():
-            return func(*args, **kwds)
-        return self.spawn(func, *args, **kwds).get()
+        args, kwds = _or(args, ()), _or(kwds, {})
+        if not self._apply_immediately():
+            return self.spawn(func, *args, **kwds).get()
+        return func(*args, **kwds)
 
     def map(self, func: Callable, iterable: Iterable) -> list:
         """``[func(item) for item in iterable]``, at once."""
@@ -90,22 +85,19 @@ class GroupMappingMixin:
     def map_cb(self, func: Callable, iterable: Iterable,
                callback=None) -> list:
         """As `map`; *callback*, if given, is called with the list."""
-        result = self.map(func, iterable)
+        values = self.map(func, iterable)
         if callback is not None:
-            callback(result)
-        return result
+            callback(values)
+        return values
 
     def map_async(self, func: Callable, iterable: Iterable, callback=None):
         """As `map_cb`, without waiting: a greenlet whose value is the
         list."""
         return Greenlet.spawn(self.map_cb, func, iterable, callback)
 
-    def __imap(self, cls, func, *iterables, **kwargs):
-        maxsize = kwargs.pop('maxsize', None)
-        if kwargs:
-            raise TypeError("Unsupported keyword arguments")
-        return cls.spawn(func, zip(*iterables), self.spawn,
-                         _zipped=True, maxsize=maxsize)
+    def _imap(self, kind, func, iterables, maxsize=None):
+        return kind.spawn(func, zip(*iterables), self.spawn,
+                          _zipped=True, maxsize=maxsize)
 
     def imap(self, func: Callable, *iterables, **kwargs):
         """An iterable over ``func(*items)``, in order, as with `map`.
@@ -113,11 +105,15 @@ class GroupMappingMixin:
         :param maxsize: how many results may be computed or ready that have
             not been taken (int, by keyword); by default any number.
         """
-        return self.__imap(IMap, func, *iterables, **kwargs)
+        return self._imap(IMap, func, iterables, **kwargs)
 
     def imap_unordered(self, func: Callable, *iterables, **kwargs):
         """As `imap`, with the results as they come."""
-        return self.__imap(IMapUnordered, func, *iterables, **kwargs)
+        return self._imap(IMapUnordered, func, iterables, **kwargs)
+
+
+def _or(given, default):
+    return default if given is None else given
 
 
 class Group(GroupMappingMixin):
@@ -133,18 +129,16 @@ class Group(GroupMappingMixin):
 
     def __init__(self, *args):
         assert len(args) <= 1, args
-        self.greenlets = set(*args)
-        for greenlet in self.greenlets:
-            greenlet.rawlink(self._discard)
+        self.greenlets = set()
         # Those that have been killed but have not ended yet.
         self.dying = set()
         self._empty_event = Event()
-        if not self.greenlets:
-            self._empty_event.set()
+        self._empty_event.set()
+        for greenlet in set(*args):
+            Group.add(self, greenlet)
 
     def __repr__(self):
-        return '<%s at 0x%x %s>' % (self.__class__.__name__, id(self),
-                                    self.greenlets)
+        return f'<{type(self).__name__} at {id(self):#x} {self.greenlets}>'
 
     def __len__(self):
         """How many greenlets there are; an empty group is false."""
@@ -158,20 +152,19 @@ class Group(GroupMappingMixin):
 
     def add(self, greenlet) -> None:
         """Take *greenlet* into the group, until it ends."""
-        if greenlet in self.greenlets:
-            return
-        greenlet.rawlink(self._discard)
-        self.greenlets.add(greenlet)
-        self._empty_event.clear()
+        if greenlet not in self.greenlets:
+            greenlet.rawlink(self._discard)
+            self.greenlets.add(greenlet)
+            self._empty_event.clear()
 
     def _discard(self, greenlet):
         # True when it was there.
-        known = greenlet in self.greenlets
-        self.greenlets.discard(greenlet)
-        self.dying.discard(greenlet)
+        before = len(self.greenlets)
+        for members in (self.greenlets, self.dying):
+            members.discard(greenlet)
         if not self.greenlets:
             self._empty_event.set()
-        return known
+        return len(self.greenlets) < before
 
     def discard(self, greenlet) -> None:
         """Take *greenlet* out of the group, if it is there."""
@@ -185,9 +178,9 @@ class Group(GroupMappingMixin):
 
     def spawn(self, *args, **kwargs):
         """Start a greenlet with these arguments, in the group; returns it."""
-        greenlet = self.greenlet_class(*args, **kwargs)
-        self.start(greenlet)
-        return greenlet
+        member = self.greenlet_class(*args, **kwargs)
+        self.start(member)
+        return member
 
     def join(self, timeout: Optional[float] = None,
              raise_error: bool = False) -> bool:
@@ -196,14 +189,12 @@ class Group(GroupMappingMixin):
         :param raise_error: raise what one of the greenlets raised?
         :return: is it empty?
         """
-        greenlets = list(self.greenlets) if raise_error else ()
-        result = self._empty_event.wait(timeout=timeout)
-        for greenlet in greenlets:
-            if greenlet.exception is not None:
-                if hasattr(greenlet, '_raise_exception'):
-                    greenlet._raise_exception()
-                raise greenlet.exception
-        return result
+        members = list(self.greenlets) if raise_error else []
+        empty = self._empty_event.wait(timeout=timeout)
+        for member in members:
+            if member.exception is not None:
+                raise_error_of(member)
+        return empty
 
     def kill(self, exception=GreenletExit, block: bool = True,
              timeout: Optional[float] = None) -> None:
@@ -212,27 +203,27 @@ class Group(GroupMappingMixin):
         :param block: wait until the group is empty, for at most *timeout*
             seconds?
         """
-        timer = Timeout._start_new_or_dummy(timeout)
-        with timer:
+        with Timeout._start_new_or_dummy(timeout) as limit:
             try:
-                while self.greenlets:
-                    for greenlet in list(self.greenlets):
-                        self._kill_once(greenlet, exception)
-                    if not block:
-                        break
+                self._kill_all(exception)
+                while block and self.greenlets:
                     joinall(self.greenlets)
-            except Timeout as ex:
-                if ex is not timer:
+                    self._kill_all(exception)  # those added meanwhile
+            except Timeout as error:
+                if error is not limit:
                     raise
+
+    def _kill_all(self, exception):
+        for greenlet in list(self.greenlets):
+            self._kill_once(greenlet, exception)
 
     def _kill_once(self, greenlet, exception):
         if greenlet in self.dying:
             return
-        kill = getattr(greenlet, 'kill', None)
-        if kill is None:
+        if hasattr(greenlet, 'kill'):
+            greenlet.kill(exception, block=False)
+        else:  # a raw one
             _kill(greenlet, exception)
-        else:
-            kill(exception, block=False)
         self.dying.add(greenlet)
 
     def killone(self, greenlet, exception=GreenletExit, block: bool = True,
@@ -241,10 +232,9 @@ class Group(GroupMappingMixin):
 
         :param block: wait until it ends, for at most *timeout* seconds?
         """
-        if greenlet in self.dying or greenlet not in self.greenlets:
+        if greenlet not in self.greenlets.difference(self.dying):
             return
-        greenlet.kill(exception, block=False)
-        self.dying.add(greenlet)
+        self._kill_once(greenlet, exception)
         if block:
             greenlet.join(timeout)
 
@@ -302,9 +292,7 @@ class Pool(Group):
 
     def free_count(self) -> int:
         """For how many greenlets there is room; 1 without a limit."""
-        if self.size is None:
-            return 1
-        return max(0, self.size - len(self))
+        return 1 if self.size is None else max(0, self.size - len(self))
 
     def start(self, greenlet, *args, **kwargs) -> None:
         """`add` *greenlet*, with the other arguments, and start it."""
@@ -324,44 +312,27 @@ class Pool(Group):
         if greenlet in self.greenlets:
             self._semaphore.release()
             return
+        added = False
         try:
             Group.add(self, greenlet)
-        except:
-            self._semaphore.release()
-            raise
+            added = True
+        finally:
+            if not added:
+                self._semaphore.release()
 
     def _discard(self, greenlet):
-        known = Group._discard(self, greenlet)
-        if known:
-            self._semaphore.release()
-        return known
+        if not Group._discard(self, greenlet):
+            return False
+        self._semaphore.release()
+        return True
 
 
-class pass_value:
+class pass_value(CallbackLink):
     """A link that calls *callback* with the value of its source, if it has
     one."""
 
-    __slots__ = ['callback']
-
-    def __init__(self, callback):
-        self.callback = callback
+    __slots__ = ()
 
     def __call__(self, source):
         if source.successful():
             self.callback(source.value)
-
-    def __hash__(self):
-        return hash(self.callback)
-
-    def __eq__(self, other):
-        return self.callback == getattr(other, 'callback', other)
-
-    def __str__(self):
-        return str(self.callback)
-
-    def __repr__(self):
-        return repr(self.callback)
-
-    def __getattr__(self, item):
-        assert item != 'callback'
-        return getattr(self.callback, item)

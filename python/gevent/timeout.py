@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gevent._util import _NONE
 from libgcore import _engine
 
 if _engine.ACCELERATED:
@@ -48,13 +47,12 @@ class Timeout(_Timeout):
         :param timeout: seconds (float), None, or a `Timeout`.
         :return: the timeout, started.
         """
-        if isinstance(timeout, Timeout):
-            if not timeout.pending:
-                timeout.start()
-            return timeout
-        timeout = cls(timeout, exception, ref=ref, _one_shot=_one_shot)
-        timeout.start()
-        return timeout
+        started = timeout
+        if not isinstance(timeout, Timeout):
+            started = cls(timeout, exception, ref=ref, _one_shot=_one_shot)
+        if not started.pending:
+            started.start()
+        return started
 
     @staticmethod
     def _start_new_or_dummy(timeout, exception=None):
@@ -64,23 +62,25 @@ class Timeout(_Timeout):
         return Timeout.start_new(timeout, exception, _one_shot=True)
 
     def __repr__(self):
-        name = type(self).__name__
-        pending = ' pending' if self.pending else ''
-        exception = '' if self.exception is None else (
-            ' exception=%r' % (self.exception,))
-        return '<%s at %s seconds=%s%s%s>' % (
-            name, hex(id(self)), self.seconds, exception, pending)
+        shown = [type(self).__name__, 'at', hex(id(self)),
+                 f'seconds={self.seconds}']
+        if self.exception is not None:
+            shown.append(f'exception={self.exception!r}')
+        if self.pending:
+            shown.append('pending')
+        return f"<{' '.join(shown)}>"
 
     def __str__(self):
         """``'1 second: message'``; empty without seconds."""
         if self.seconds is None:
             return ''
-        suffix = '' if self.seconds == 1 else 's'
-        if self.exception is None:
-            return '%s second%s' % (self.seconds, suffix)
+        duration = f'{self.seconds} second'
+        if self.seconds != 1:
+            duration += 's'
         if self.exception is False:
-            return '%s second%s (silent)' % (self.seconds, suffix)
-        return '%s second%s: %s' % (self.seconds, suffix, self.exception)
+            return duration + ' (silent)'
+        return (duration if self.exception is None
+                else f'{duration}: {self.exception}')
 
     def __lt__(self, other):
         return self.seconds < getattr(other, 'seconds', other)
@@ -102,14 +102,14 @@ def with_timeout(seconds, function: Callable, *args, **kwds):
     :return: what *function* returns, or *timeout_value*.
     :raise Timeout: when the time runs out and there is no *timeout_value*.
     """
-    timeout_value = kwds.pop('timeout_value', _NONE)
-    timeout = Timeout.start_new(seconds, _one_shot=True)
+    has_value = 'timeout_value' in kwds
+    value = kwds.pop('timeout_value', None)
+    limit = Timeout.start_new(seconds, _one_shot=True)
     try:
-        try:
-            return function(*args, **kwds)
-        except Timeout as ex:
-            if ex is timeout and timeout_value is not _NONE:
-                return timeout_value
+        return function(*args, **kwds)
+    except Timeout as expired:
+        if expired is not limit or not has_value:
             raise
+        return value
     finally:
-        timeout.cancel()
+        limit.cancel()
