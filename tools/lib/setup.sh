@@ -15,6 +15,8 @@ base_packages=(gcc libc6-dev cmake ninja-build pkg-config ca-certificates
 test_packages=(g++ libcmocka-dev libssl-dev valgrind netbase)
 bench_packages=(libuv1-dev libevent-dev wrk)
 load_packages=(wrk openssl)
+# apache2-bin has no service that would start
+http_packages=(apache2-bin apache2-utils curl nghttp2-client openssl wrk)
 # from the package index: servers to compare with, and what runs on them
 peer_packages=(uvloop granian waitress gunicorn flask)
 

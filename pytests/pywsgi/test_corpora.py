@@ -1,0 +1,82 @@
+"""What other servers are tested with: which requests are seen in it.
+
+Differences from what those servers see are listed in ``corpora.tsv``: case,
+reader (``engine``, ``handlers`` or ``both``), requests seen, reason.
+"""
+import os
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+import pytest
+from packages import needs
+from raw_http import talk
+from request_corpora import gunicorn_cases, llhttp_cases
+
+FOLDER = Path(os.environ.get("GCORE_CORPORA", "/nonexistent"))
+
+pytestmark = [
+    needs("gunicorn"),
+    pytest.mark.skipif(not FOLDER.is_dir(),
+                       reason="no corpora (tools/test http fetches them)")]
+
+
+def differences(reader):
+    lines = Path(__file__).with_name("corpora.tsv").read_text().splitlines()
+    rows = [line.split("\t") for line in lines if not line.startswith("#")]
+    return {name: int(number) for name, who, number, _reason in rows
+            if who in (reader, "both")}
+
+
+def expected(seen):
+    for method, target, body in seen:
+        path, _, query = target.partition("?")
+        path = unquote_to_bytes(path.encode("latin-1", "replace"))
+        yield method, path.decode("latin-1"), query, body
+
+
+@pytest.fixture
+def ask(serve):
+    """A function that sends bytes: what the application has seen."""
+    seen = []
+
+    def application(environ, start_response):
+        body = environ["wsgi.input"].read()
+        seen.append((environ["REQUEST_METHOD"], environ["PATH_INFO"],
+                     environ["QUERY_STRING"], body))
+        start_response("200 OK", [])
+        return [b""]
+
+    servers = [serve(application, log=None, proxy_protocol=proxied)
+               for proxied in (False, True)]
+
+    def ask(data, proxied):
+        seen.clear()
+        try:
+            talk(servers[proxied], data)
+        except ConnectionError:
+            pass
+        return list(seen)
+
+    return ask
+
+
+def compare(cases, ask):
+    """Names and numbers of requests seen where it is not as expected."""
+    found = {}
+    for name, data, wanted, proxied in cases:
+        sizes = name.startswith("llhttp")
+        seen = [(*rest, len(body) if sizes else body)
+                for *rest, body in ask(data, proxied)]
+        if seen != list(expected(wanted)):
+            found[name] = len(seen)
+    return found
+
+
+@pytest.mark.parametrize("cases", [gunicorn_cases, llhttp_cases])
+def test_what_is_seen(ask, quiet, reader, cases):
+    server = cases.__name__.partition("_")[0]
+    known = {name: number for name, number in differences(reader).items()
+             if name.startswith(server)}
+    cases = list(cases(FOLDER / server))
+    assert len(cases) > 100
+    assert compare(cases, ask) == known
