@@ -3,7 +3,7 @@
 They are in an environment of their own: ``tools/test downstream``.
 """
 import contextlib
-import importlib.metadata
+import functools
 import signal
 import socket
 import subprocess
@@ -13,6 +13,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import packages
 import pytest
 
 AT_ONCE = 20
@@ -43,20 +44,7 @@ url = "http://127.0.0.1:%d/" % server.server_port
 """
 
 
-def needs(*names):
-    """Mark a test that needs packages."""
-    missing = [name for name in names if not installed(name)]
-    return pytest.mark.skipif(
-        bool(missing), reason=f"not installed: {', '.join(missing)}"
-        " (tools/test downstream installs them)")
-
-
-def installed(name):
-    try:
-        importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+needs = functools.partial(packages.needs, command="tools/test downstream")
 
 
 def free_port():
