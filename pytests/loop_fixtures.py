@@ -11,7 +11,7 @@ def settle(hub, active):
     for _ in range(SETTLING_TURNS):
         if hub.loop.activecnt <= active and not hub.loop.pendingcnt:
             return True
-        gevent.sleep(0)
+        gevent.sleep(0.001)
     return False
 
 

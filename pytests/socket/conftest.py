@@ -7,26 +7,11 @@ import gevent
 import pytest
 
 from gevent import socket
-
-SETTLING_TURNS = 100
+from loop_fixtures import errors, hub, settle  # noqa: F401
 
 
 def open_descriptors():
     return set(os.listdir('/proc/self/fd'))
-
-
-def settle(hub, active):
-    """Let what is queued run; tell whether only *active* watchers are left."""
-    for _ in range(SETTLING_TURNS):
-        if hub.loop.activecnt <= active and not hub.loop.pendingcnt:
-            return True
-        gevent.sleep(0.001)
-    return False
-
-
-@pytest.fixture
-def hub():
-    return gevent.get_hub()
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -45,18 +30,6 @@ def nothing_left(pool):
     if len(open_descriptors()) > descriptors:
         gc.collect()
         assert len(open_descriptors()) <= descriptors
-
-
-@pytest.fixture
-def errors(hub):
-    """The errors that reach the hub; they are kept from being printed."""
-    seen = []
-
-    def handle_error(context, type, value, tb):
-        seen.append((context, type, value))
-    hub.handle_error = handle_error
-    yield seen
-    del hub.handle_error
 
 
 @pytest.fixture
