@@ -462,6 +462,32 @@ static void a_file_given_up(void **state)
     echo_close(&it);
 }
 
+/* An answer that cannot be completed: what there is arrives, and no end. */
+static void cut_short(void **state)
+{
+    echo_server it;
+    gcore_http_request *request;
+
+    (void)state;
+    taking_open(&it, NULL);
+    request = begin(&it, GET, "");
+    write_text(request, "half");
+    assert_ok(gcore_http_cut(request));
+    assert_error(gcore_http_cut(request), -EALREADY);
+    gcore_http_request_unref(request);
+    expect(&it, &one,
+           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+           "4\r\nhalf\r\nclosed");
+    peer_close(&one);
+    peer_open(&one, &it);
+    request = ask(&it, GET);
+    assert_error(gcore_http_cut(request), -EINVAL);
+    gcore_http_abort(request);
+    gcore_http_request_unref(request);
+    peer_close(&one);
+    echo_close(&it);
+}
+
 /* Dropped requests */
 
 static void dropped(void **state)
@@ -625,6 +651,7 @@ int main(void)
         TEST(files),
         TEST(a_large_file),
         TEST(a_file_given_up),
+        TEST(cut_short),
         TEST(dropped),
         TEST(unread_bodies),
         TEST(expect_continue),

@@ -234,6 +234,37 @@ static void limits(void **state)
     echo_close(&it);
 }
 
+/* Everything that is refused for its form gets the same status. */
+static void plain_statuses(void **state)
+{
+    static const char *const requests[] = {
+        "GET / HTTP/2.0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n"
+        "\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nA: b\r\nC: d\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+    };
+    static const int usual[] = {505, 501, 431, 400};
+    gcore_http_options options = {.size = sizeof options, .field_limit = 2};
+    echo_server it;
+    char text[20];
+
+    (void)state;
+    for (int plain = 0; plain < 2; plain++) {
+        options.flags = plain ? GCORE_HTTP_PLAIN_STATUS : 0;
+        echo_open(&it, &options);
+        for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+            peer_open(&one, &it);
+            peer_say(&one, requests[i]);
+            settle(&it, &one);
+            snprintf(text, sizeof text, "%d|closed", plain ? 400 : usual[i]);
+            assert_string_equal(answers(&one), text);
+            peer_close(&one);
+        }
+        echo_close(&it);
+    }
+}
+
 static void bad_options(void **state)
 {
     gcore_http_options options = {.size = sizeof options, .flags = 1u << 30};
@@ -557,6 +588,7 @@ static void accepting(void **state)
     assert_ok(gcore_http_server_listen(it.server, fd));
     dial(&one, port);
     dial(&two, port);
+    assert_error(gcore_http_server_listen(it.server, one.fd), -EINVAL);
     turn_until_connections(&it, 1);
     peer_say(&two, GET);
     /* The second has to wait for the first one's end. */
@@ -616,6 +648,43 @@ static void out_of_descriptors(void **state)
     assert_int_equal(stats_of(&it).accepted, 0);
     assert_true(hub_stats(it.hub).turns < 100);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    turn_until_connections(&it, 1);
+    peer_close(&one);
+    close(fd);
+    echo_close(&it);
+}
+
+/* With none for longer the peers that wait are let go. */
+static void out_of_descriptors_for_long(void **state)
+{
+    struct rlimit before, none;
+    gcore_completion out;
+    echo_server it;
+    uint16_t port;
+    int fd;
+
+    (void)state;
+    if (support_under_valgrind())
+        skip(); /* its own limit closes what the kernel has accepted */
+    fd = listening(&port);
+    taking_open(&it, NULL);
+    assert_ok(gcore_http_server_listen(it.server, fd));
+    dial(&one, port);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = (rlim_t)one.fd + 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    while (stats_of(&it).dropped == 0)
+        gcore_hub_poll(it.hub, &out, 1, after(SECOND));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(stats_of(&it).accepted, 0);
+    settle(&it, &one);
+    assert_true(one.closed);
+    peer_close(&one);
+    assert_ok(gcore_http_server_forget(it.server, fd));
+    assert_int_equal(stats_of(&it).dropped, 1);
+    assert_ok(gcore_http_server_listen(it.server, fd));
+    dial(&one, port);
     turn_until_connections(&it, 1);
     peer_close(&one);
     close(fd);
@@ -934,6 +1003,7 @@ int main(void)
         TEST(the_head),
         TEST(pipelined),
         TEST(limits),
+        TEST(plain_statuses),
         TEST(bad_options),
         TEST(slow_peers),
         TEST(waiting_for_a_body),
@@ -942,6 +1012,7 @@ int main(void)
         TEST(taken_over),
         TEST(accepting),
         TEST(out_of_descriptors),
+        TEST(out_of_descriptors_for_long),
         TEST(draining),
         TEST(draining_during_an_answer),
         TEST(draining_in_vain),

@@ -175,7 +175,8 @@ static bool receive(peer *it)
 
     if (it->fd < 0 || it->size == sizeof it->got - 1)
         return false;
-    got = recv(it->fd, it->got + it->size, sizeof it->got - it->size - 1, 0);
+    got = recv(it->fd, it->got + it->size, sizeof it->got - it->size - 1,
+               MSG_DONTWAIT);
     if (got > 0) {
         it->size += (size_t)got;
         return true;

@@ -213,6 +213,7 @@ typedef struct gcore_http_head {
  *   timeouts     connections closed for being slow or idle
  *   waiting      requests not yet taken (gcore_http_server_take)
  *   active       requests not yet answered, those included
+ *   dropped      connections let go because descriptors or memory ran out
  */
 typedef struct gcore_http_stats {
     size_t size;
@@ -224,6 +225,7 @@ typedef struct gcore_http_stats {
     uint64_t timeouts;
     uint64_t waiting;
     uint64_t active;
+    uint64_t dropped;
 } gcore_http_stats;
 
 /*
@@ -293,11 +295,14 @@ GCORE_API int gcore_http_server_take(gcore_http_server *server,
 
 /*
  * Accepts connections from a listening descriptor, several in a turn. When
- * the process has no descriptors left it tries again by and by. May be
- * called for several descriptors.
+ * the process has no descriptors left it tries again by and by; when that
+ * goes on for more than a second the connections that wait are let go, so
+ * that their peers learn. May be called for several descriptors.
  *   fd  listening and non-blocking (it is made so); not taken over: it is to
  *       stay open until gcore_http_server_forget or close
- * Returns 0; -EBADF, -EINVAL; -ENOMEM; -ECANCELED when closed. Since 0.1.
+ * Returns 0; -EBADF, -ENOTSOCK; -EINVAL when it does not listen; -EMFILE,
+ * -ENFILE (a descriptor is held in reserve); -ENOMEM; -ECANCELED when closed.
+ * Since 0.1.
  */
 GCORE_API int gcore_http_server_listen(gcore_http_server *server, int fd);
 
@@ -313,7 +318,8 @@ GCORE_API int gcore_http_server_resume(gcore_http_server *server);
 /*
  * Serves a connected socket.
  *   fd  made non-blocking; taken over on success
- * Returns 0; -EBADF; -EMFILE; -ENOMEM; -ECANCELED when closed. Since 0.1.
+ * Returns 0; -EBADF, -ENOTSOCK, -EINVAL for what is no stream socket; -EMFILE;
+ * -ENOMEM; -ECANCELED when closed. Since 0.1.
  */
 GCORE_API int gcore_http_server_adopt(gcore_http_server *server, int fd);
 

@@ -1,16 +1,11 @@
 /*
- * Listening descriptors.
- *
- * When the process or the system has no descriptors or memory left, a
- * listener rests for a while, longer each time, and tries again.
+ * Listening descriptors, each with an acceptor (net/acceptor.h).
  *
  * SPDX-License-Identifier: MIT
  */
-#include <fcntl.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include "http/engine.h"
+#include "net/acceptor.h"
+#include "net/socket.h"
 
 /* Connections taken in one turn. */
 #define BATCH 64
@@ -21,154 +16,84 @@
 typedef struct listener {
     gcore__link link;
     gcore_http_server *server;
-    int fd;
-    gcore_watch *watch;
-    gcore_watch *timer;
-    int64_t rest;
+    gcore__acceptor acceptor;
 } listener;
 
-static void on_acceptable(void *arg, int64_t result);
-
-static bool full(const gcore_http_server *server)
+static bool may_accept(const gcore_http_server *server)
 {
     uint32_t limit = server->options.connections;
 
-    return limit && server->stats.connections >= limit;
+    return !server->paused && !server->draining &&
+           (!limit || server->stats.connections < limit);
 }
 
 /* Started or not, as things are. */
 static void adjust(listener *self)
 {
-    const gcore_http_server *server = self->server;
-
-    if (server->paused || server->draining || full(server) ||
-        gcore_watch_active(self->timer)) {
-        gcore_watch_stop(self->watch);
-    } else if (!gcore_watch_active(self->watch)) {
-        gcore_watch_stop(self->watch);
-        gcore_watch_start(self->watch, 0, GCORE_FOREVER, on_acceptable, self);
-    }
+    if (!may_accept(self->server))
+        gcore__acceptor_stop(&self->acceptor);
+    else if (!gcore__acceptor_active(&self->acceptor))
+        gcore__acceptor_start(&self->acceptor);
 }
 
-static void on_rested(void *arg, int64_t result)
+static bool room(void *owner)
 {
-    (void)result;
-    adjust(arg);
+    const listener *self = owner;
+
+    return may_accept(self->server);
 }
 
-static void rest(listener *self)
+static int take(void *owner, int fd, const struct sockaddr_storage *peer)
 {
-    self->rest = self->rest ? self->rest * 2 : FIRST_REST;
-    if (self->rest > LONGEST_REST)
-        self->rest = LONGEST_REST;
-    gcore_watch_start(self->timer, GCORE_ONCE,
-                      gcore_hub_now(self->server->hub) + self->rest,
-                      on_rested, self);
-    adjust(self);
+    listener *self = owner;
+
+    return gcore__http_conn_new(self->server, fd, NULL, peer);
 }
 
-static bool is_shortage(int error)
+static void ready(void *owner, int64_t result)
 {
-    return error == EMFILE || error == ENFILE || error == ENOBUFS ||
-           error == ENOMEM;
+    listener *self = owner;
+
+    if (result < 0)
+        return;
+    gcore__acceptor_batch(&self->acceptor);
+    if (!may_accept(self->server))
+        gcore__acceptor_stop(&self->acceptor);
 }
 
-/* Nothing more will come from this descriptor. */
-static bool is_fatal(int error)
-{
-    return error == EBADF || error == EINVAL || error == ENOTSOCK ||
-           error == EOPNOTSUPP;
-}
-
-/* 1 when a connection was taken, 0 when there is none, or -errno. */
-static int accept_one(listener *self)
-{
-    struct sockaddr_storage peer = {.ss_family = AF_UNIX};
-    socklen_t size = sizeof peer;
-    int error, fd = accept4(self->fd, (struct sockaddr *)&peer, &size,
-                            SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-    if (fd < 0)
-        return errno == EAGAIN ? 0 : -errno;
-    error = gcore__http_conn_new(self->server, fd, NULL, &peer);
-    if (error == 0)
-        return 1;
-    close(fd);
-    return error;
-}
-
-/* Takes a batch; the last error, or 0. */
-static int accept_some(listener *self)
-{
-    int result = 1;
-
-    for (int i = 0; i < BATCH && result && !full(self->server); i++) {
-        result = accept_one(self);
-        if (is_shortage(-result) || is_fatal(-result))
-            return result;
-        if (result > 0)
-            self->rest = 0;
-    }
-    return 0;
-}
-
-static void on_acceptable(void *arg, int64_t result)
-{
-    listener *self = arg;
-    int error = result < 0 ? (int)result : accept_some(self);
-
-    if (is_shortage(-error))
-        rest(self);
-    else if (error < 0)
-        gcore_watch_stop(self->watch);
-    else
-        adjust(self);
-}
-
-static void free_listener(listener *self)
-{
-    gcore_watch_stop(self->watch);
-    gcore_watch_unref(self->watch);
-    gcore_watch_stop(self->timer);
-    gcore_watch_unref(self->timer);
-    gcore__free(self);
-}
-
-static int make_listener(gcore_http_server *server, int fd, listener **out)
-{
-    listener *self = gcore__alloc(sizeof *self);
-    int error;
-
-    if (!self)
-        return -ENOMEM;
-    *out = self;
-    self->server = server;
-    self->fd = fd;
-    gcore__list_init(&self->link);
-    error = gcore_io_new(server->hub, fd, GCORE_READ, &self->watch);
-    if (error == 0)
-        error = gcore_timer_new(server->hub, &self->timer);
-    if (error == 0)
-        return 0;
-    gcore_watch_unref(self->watch);
-    gcore__free(self);
-    return error;
-}
+static const gcore__acceptor_use use = {
+    .ready = ready,
+    .room = room,
+    .take = take,
+};
 
 int gcore_http_server_listen(gcore_http_server *server, int fd)
 {
-    int flags = fcntl(fd, F_GETFL);
     listener *self;
     int error;
 
     if (server->closed)
         return -ECANCELED;
-    if (flags < 0 || (!(flags & O_NONBLOCK) &&
-                      fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0))
-        return -EBADF;
-    error = make_listener(server, fd, &self);
+    error = fd < 0 ? -EBADF : gcore__socket_prepare_listening(fd);
     if (error < 0)
         return error;
+    self = gcore__alloc(sizeof *self);
+    if (!self)
+        return -ENOMEM;
+    self->server = server;
+    self->acceptor = (gcore__acceptor){
+        .use = &use,
+        .owner = self,
+        .hub = server->hub,
+        .batch = BATCH,
+        .first_rest = FIRST_REST,
+        .longest_rest = LONGEST_REST,
+    };
+    error = gcore__acceptor_open(&self->acceptor, fd);
+    if (error < 0) {
+        gcore__free(self);
+        return error;
+    }
     gcore__list_append(&server->listeners, &self->link);
     adjust(self);
     return 0;
@@ -181,12 +106,14 @@ static listener *next_of(const gcore__link *link)
 
 static void drop(listener *self)
 {
-    gcore_hub *hub = self->server->hub;
-    int fd = self->fd;
+    gcore_http_server *server = self->server;
+    int fd = self->acceptor.fd;
 
     gcore__list_remove(&self->link);
-    free_listener(self);
-    gcore_hub_forget_fd(hub, fd, -ECANCELED);
+    gcore__acceptor_close(&self->acceptor);
+    server->stats.dropped += self->acceptor.dropped;
+    gcore__free(self);
+    gcore_hub_forget_fd(server->hub, fd, -ECANCELED);
 }
 
 int gcore_http_server_forget(gcore_http_server *server, int fd)
@@ -195,7 +122,7 @@ int gcore_http_server_forget(gcore_http_server *server, int fd)
          link->next != &server->listeners; link = link->next) {
         listener *self = next_of(link);
 
-        if (self->fd != fd)
+        if (self->acceptor.fd != fd)
             continue;
         drop(self);
         return 0;
@@ -214,6 +141,16 @@ void gcore__http_accept_close(gcore_http_server *server)
 {
     while (!gcore__list_empty(&server->listeners))
         drop(next_of(&server->listeners));
+}
+
+uint64_t gcore__http_accept_dropped(const gcore_http_server *server)
+{
+    uint64_t dropped = server->stats.dropped;
+
+    for (const gcore__link *link = &server->listeners;
+         link->next != &server->listeners; link = link->next)
+        dropped += next_of(link)->acceptor.dropped;
+    return dropped;
 }
 
 int gcore_http_server_pause(gcore_http_server *server)

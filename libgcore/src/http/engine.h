@@ -262,5 +262,6 @@ const char *gcore__http_date(gcore_http_server *server, size_t *size);
 /* accept.c */
 void gcore__http_accept_adjust(gcore_http_server *server);
 void gcore__http_accept_close(gcore_http_server *server);
+uint64_t gcore__http_accept_dropped(const gcore_http_server *server);
 
 #endif

@@ -4,12 +4,12 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #include "http/engine.h"
+#include "net/socket.h"
 #include "net/stream.h"
 
 /* The most that a limit on bytes of a head or of trailers can be. */
@@ -322,14 +322,12 @@ static int adopt(gcore_http_server *server, int fd, gcore_stream *stream)
 
 int gcore_http_server_adopt(gcore_http_server *server, int fd)
 {
-    int flags = fcntl(fd, F_GETFL);
+    int error;
 
     if (server->closed)
         return -ECANCELED;
-    if (flags < 0 || (!(flags & O_NONBLOCK) &&
-                      fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0))
-        return -EBADF;
-    return adopt(server, fd, NULL);
+    error = fd < 0 ? -EBADF : gcore__socket_prepare(fd, SOCK_STREAM);
+    return error < 0 ? error : adopt(server, fd, NULL);
 }
 
 int gcore_http_server_adopt_stream(gcore_http_server *server,
@@ -415,6 +413,7 @@ int gcore_http_server_counters(gcore_http_server *server,
         return -EINVAL;
     stats.idle = stats.connections - stats.active;
     stats.size = size;
+    stats.dropped = gcore__http_accept_dropped(server);
     memcpy(out, &stats, size < sizeof stats ? size : sizeof stats);
     return 0;
 }

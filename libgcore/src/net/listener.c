@@ -1,24 +1,22 @@
 /*
  * Listeners.
  *
- * A started listener has one of two watches started: `readable` while it
- * accepts; `pause` while it does not, for descriptors ran out (until a moment)
- * or there are as many streams as there may be (until one leaves). So it
- * always hears of a hub that closes. A drain starts `pause` too, for its
- * deadline; by then the listening socket is closed.
+ * The accepting itself is the acceptor's. A started listener has it started
+ * or, with as many streams as there may be, paused until one leaves: so it
+ * always hears of a hub that closes.
  *
  * Owners have references, and the last to go closes the listener; its
  * streams only hold its memory.
  *
  * SPDX-License-Identifier: MIT
  */
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/acceptor.h"
 #include "net/socket.h"
 #include "net/stream.h"
 
@@ -33,8 +31,8 @@ enum mode { IDLE, STARTED, ONE_ACCEPT };
 
 struct gcore_listener {
     gcore_hub *hub;
-    gcore_watch *readable;
-    gcore_watch *pause;
+    gcore__acceptor acceptor;
+    gcore_watch *deadline; /* the drain's */
     gcore__ready input;   /* an accept's result; of a start, its end */
     gcore__ready drained; /* the drain's result */
     gcore__link streams;
@@ -48,8 +46,7 @@ struct gcore_listener {
     atomic_int holds;
     enum mode mode;
     int fd;
-    int reserve; /* a descriptor to be had when there are no more; or -1 */
-    int kept;    /* accepted for an accept that was stopped; or -1 */
+    int kept; /* accepted for an accept that was stopped; or -1 */
     bool closed;
     bool draining;
     bool limited;
@@ -102,10 +99,8 @@ static void end(gcore_listener *listener)
 {
     listener->mode = IDLE;
     listener->limited = false;
-    if (listener->closed)
-        return;
-    gcore_watch_stop(listener->readable);
-    gcore_watch_stop(listener->pause);
+    if (!listener->closed)
+        gcore__acceptor_stop(&listener->acceptor);
 }
 
 static void tell_end(gcore_listener *listener, int64_t result)
@@ -130,73 +125,10 @@ static int64_t taken(gcore_hub *hub, gcore__ready *ready)
 
 /* Accepting */
 
-static void readable(void *arg, int64_t result);
-static void paused(void *arg, int64_t result);
-
-static void pause_until(gcore_listener *listener, int64_t moment)
-{
-    gcore_watch_stop(listener->readable);
-    gcore_watch_start(listener->pause, GCORE_ONCE, moment, paused, listener);
-}
-
 static void go_on(gcore_listener *listener)
 {
     listener->limited = false;
-    gcore_watch_stop(listener->pause);
-    gcore_watch_start(listener->readable, 0, GCORE_FOREVER, readable,
-                      listener);
-}
-
-static int accept_one(gcore_listener *listener)
-{
-    int fd;
-
-    do
-        fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    while (fd < 0 && errno == EINTR);
-    return fd < 0 ? -errno : fd;
-}
-
-static bool exhausted(int error)
-{
-    return error == -EMFILE || error == -ENFILE || error == -ENOBUFS ||
-           error == -ENOMEM;
-}
-
-/* Of the listening socket itself, not of a connection. */
-static bool fatal(int error)
-{
-    return error == -EBADF || error == -ENOTSOCK || error == -EINVAL ||
-           error == -EOPNOTSUPP || error == -EFAULT;
-}
-
-static int open_reserve(void)
-{
-    return open("/dev/null", O_RDONLY | O_CLOEXEC);
-}
-
-/* Lets those go that wait: their peers learn at once. */
-static void turn_away(gcore_listener *listener)
-{
-    if (listener->reserve >= 0)
-        close(listener->reserve);
-    for (uint32_t i = 0; i < listener->options.batch; i++) {
-        int fd = accept_one(listener);
-
-        if (fd < 0)
-            break;
-        close(fd);
-        listener->stats.dropped++;
-    }
-    listener->reserve = open_reserve();
-}
-
-static void ran_out(gcore_listener *listener, int error)
-{
-    if (error == -EMFILE || error == -ENFILE)
-        turn_away(listener);
-    pause_until(listener, gcore_clock() + listener->options.rest);
-    listener->fn(listener->arg, NULL, error);
+    gcore__acceptor_start(&listener->acceptor);
 }
 
 static void count_stream(gcore_listener *listener, gcore_stream *stream)
@@ -211,24 +143,20 @@ static void count_stream(gcore_listener *listener, gcore_stream *stream)
         stats->peak = stats->connections;
 }
 
-/* Whether more can be taken. */
-static bool hand_over(gcore_listener *listener, int fd)
+static int take(void *owner, int fd, const struct sockaddr_storage *peer)
 {
+    gcore_listener *listener = owner;
     gcore_stream *stream;
     int error = gcore__stream_make(listener->hub, fd,
                                    &listener->stream_options, &stream);
 
-    if (error < 0) {
-        close(fd);
-        listener->stats.dropped++;
-        /* A number too big for the backend is one descriptor too many. */
-        ran_out(listener, error == -ENOTSUP ? -EMFILE : error);
-        return false;
-    }
+    (void)peer;
+    if (error < 0)
+        return error;
     listener->stats.accepted++;
     count_stream(listener, stream);
     listener->fn(listener->arg, stream, 0);
-    return listener->mode == STARTED && !listener->closed;
+    return 0;
 }
 
 static bool at_limit(gcore_listener *listener)
@@ -240,85 +168,86 @@ static bool at_limit(gcore_listener *listener)
     if (!listener->limited)
         listener->stats.limited++;
     listener->limited = true;
-    pause_until(listener, GCORE_FOREVER);
+    gcore__acceptor_pause(&listener->acceptor, GCORE_FOREVER);
     return true;
 }
 
-/* Whether to go on with the batch. */
-static bool take_one(gcore_listener *listener)
+static bool room(void *owner)
 {
-    int fd;
+    gcore_listener *listener = owner;
 
-    if (at_limit(listener))
+    return listener->mode == STARTED && !listener->closed &&
+           !at_limit(listener);
+}
+
+static void lack(void *owner, int error)
+{
+    gcore_listener *listener = owner;
+
+    listener->fn(listener->arg, NULL, error);
+}
+
+/* One that was accepted for an accept that was stopped; whether to go on. */
+static bool take_kept(gcore_listener *listener)
+{
+    const struct sockaddr_storage unknown = {.ss_family = AF_UNSPEC};
+    int fd = listener->kept;
+
+    if (fd < 0)
+        return true;
+    if (!room(listener))
         return false;
-    fd = listener->kept >= 0 ? listener->kept : accept_one(listener);
     listener->kept = -1;
-    if (fd >= 0)
-        return hand_over(listener, fd);
-    if (fd == -EAGAIN)
-        return false;
-    if (exhausted(fd)) {
-        ran_out(listener, fd);
-        return false;
-    }
-    if (fatal(fd)) {
-        tell_end(listener, fd);
-        return false;
-    }
-    listener->stats.failed++;
-    return true;
+    return gcore__acceptor_give(&listener->acceptor, fd, &unknown);
 }
 
 static void take_batch(gcore_listener *listener)
 {
     hold(listener);
-    for (uint32_t i = 0; i < listener->options.batch; i++)
-        if (!take_one(listener))
-            break;
+    if (take_kept(listener))
+        gcore__acceptor_batch(&listener->acceptor);
     drop(listener);
 }
+
+static void ready(void *owner, int64_t result)
+{
+    if (result > 0)
+        take_batch(owner);
+    else
+        tell_end(owner, result);
+}
+
+static const gcore__acceptor_use use = {
+    .ready = ready,
+    .room = room,
+    .take = take,
+    .lack = lack,
+};
 
 /* One accept: what fails for one connection alone is tried again. */
 static void take_for_accept(gcore_listener *listener)
 {
+    gcore__acceptor *acceptor = &listener->acceptor;
     int fd;
 
     do
-        fd = accept_one(listener);
-    while (fd < 0 && fd != -EAGAIN && !exhausted(fd) && !fatal(fd) &&
-           ++listener->stats.failed);
+        fd = gcore__acceptor_accept(acceptor, NULL);
+    while (fd < 0 && fd != -EAGAIN && !gcore__acceptor_exhausted(fd) &&
+           !gcore__acceptor_fatal(fd) && ++acceptor->failed);
     if (fd == -EAGAIN)
         return;
     if (fd >= 0)
         listener->stats.accepted++;
-    gcore_watch_stop(listener->readable);
+    gcore__acceptor_stop(acceptor);
     schedule(listener, fd);
 }
 
-static void readable(void *arg, int64_t result)
+static void ready_for_accept(void *arg, int64_t result)
 {
-    gcore_listener *listener = arg;
-
-    if (listener->mode == ONE_ACCEPT) {
-        if (result > 0)
-            take_for_accept(listener);
-        else
-            schedule(listener, result);
-    } else if (result > 0) {
-        take_batch(listener);
-    } else {
-        tell_end(listener, result);
-    }
-}
-
-static void paused(void *arg, int64_t result)
-{
-    gcore_listener *listener = arg;
-
-    if (result < 0)
-        tell_end(listener, result);
+    if (result > 0)
+        take_for_accept(arg);
     else
-        go_on(listener);
+        schedule(arg, result);
 }
 
 /* Of a started listener: what `input` was listed for. */
@@ -338,8 +267,8 @@ static void look(void *arg, int64_t result)
 
 static void drain_over(gcore_listener *listener, int64_t result)
 {
-    gcore_watch_unref(listener->pause);
-    listener->pause = NULL;
+    gcore_watch_unref(listener->deadline);
+    listener->deadline = NULL;
     listener->drained.result = result;
     gcore__ready_add(listener->hub, &listener->drained);
 }
@@ -378,8 +307,8 @@ void gcore__listener_left(gcore_listener *listener, gcore_stream *stream)
     listener->stats.connections--;
     if (listener->draining) {
         if (!listener->limited && listener->stats.connections == 0 &&
-            gcore_watch_active(listener->pause)) {
-            gcore_watch_stop(listener->pause);
+            gcore_watch_active(listener->deadline)) {
+            gcore_watch_stop(listener->deadline);
             drain_over(listener, 0);
         }
     } else if (listener->limited && !atomic_load(&listener->hub->closed)) {
@@ -431,7 +360,7 @@ static int make(gcore_hub *hub, const gcore_listener_options *options,
     atomic_init(&listener->refs, 1);
     atomic_init(&listener->holds, 1);
     listener->hub = hub;
-    listener->fd = listener->reserve = listener->kept = -1;
+    listener->fd = listener->kept = -1;
     listener->input.take = taken;
     listener->drained.take = drain_taken;
     gcore__list_init(&listener->streams);
@@ -449,16 +378,21 @@ static int make(gcore_hub *hub, const gcore_listener_options *options,
 static int equip(gcore_listener *listener, int fd)
 {
     int on = 1;
-    int error = gcore_io_new(listener->hub, fd, GCORE_READ,
-                             &listener->readable);
+    int error;
 
+    listener->acceptor = (gcore__acceptor){
+        .use = &use,
+        .owner = listener,
+        .hub = listener->hub,
+        .batch = listener->options.batch,
+        .first_rest = listener->options.rest,
+        .longest_rest = listener->options.rest,
+    };
+    error = gcore_timer_new(listener->hub, &listener->deadline);
     if (error == 0)
-        error = gcore_timer_new(listener->hub, &listener->pause);
+        error = gcore__acceptor_open(&listener->acceptor, fd);
     if (error < 0)
         return error;
-    listener->reserve = open_reserve();
-    if (listener->reserve < 0)
-        return -errno;
     /* Connections inherit it. */
     if (!(listener->stream_options.flags & GCORE_STREAM_NAGLE))
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -466,22 +400,12 @@ static int equip(gcore_listener *listener, int fd)
     return 0;
 }
 
-static void dismantle(gcore_listener *listener)
-{
-    gcore_watch_unref(listener->readable);
-    listener->readable = NULL;
-    if (listener->reserve >= 0)
-        close(listener->reserve);
-    if (listener->kept >= 0)
-        close(listener->kept);
-    listener->reserve = listener->kept = -1;
-}
-
+/* One that could not be equipped. */
 static void discard(gcore_listener *listener)
 {
     listener->closed = true;
-    dismantle(listener);
-    gcore_watch_unref(listener->pause);
+    gcore_watch_unref(listener->deadline);
+    listener->deadline = NULL;
     gcore_listener_unref(listener);
 }
 
@@ -534,16 +458,6 @@ int gcore_listener_new(gcore_hub *hub, const gcore_address *address,
     return 0;
 }
 
-static int check_listening(int fd)
-{
-    int listening = 0;
-    socklen_t length = sizeof listening;
-
-    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) < 0)
-        return -errno;
-    return listening ? 0 : -EINVAL;
-}
-
 int gcore_listener_adopt(gcore_hub *hub, int fd,
                          const gcore_listener_options *options,
                          gcore_listener **out)
@@ -553,9 +467,7 @@ int gcore_listener_adopt(gcore_hub *hub, int fd,
 
     if (!hub || !out)
         return -EINVAL;
-    error = gcore__socket_prepare(fd, SOCK_STREAM);
-    if (error == 0)
-        error = check_listening(fd);
+    error = gcore__socket_prepare_listening(fd);
     if (error == 0)
         error = make(hub, options, &listener);
     if (error < 0)
@@ -573,7 +485,7 @@ int gcore_listener_adopt(gcore_hub *hub, int fd,
 
 static void cancel(gcore_listener *listener)
 {
-    if (listener->mode == STARTED || 
+    if (listener->mode == STARTED ||
         (listener->mode == ONE_ACCEPT && !listener->input.listed))
         schedule(listener, -ECANCELED);
 }
@@ -581,26 +493,26 @@ static void cancel(gcore_listener *listener)
 /* The listening socket; a drain goes on. */
 static void close_socket(gcore_listener *listener)
 {
-    gcore_watch_stop(listener->readable);
-    gcore_watch_stop(listener->pause);
+    gcore__acceptor_close(&listener->acceptor);
     listener->limited = false;
     listener->closed = true;
     cancel(listener);
     gcore_hub_forget_fd(listener->hub, listener->fd, -ECANCELED);
     gcore__socket_file_remove(&listener->file);
     close(listener->fd);
-    listener->fd = -1;
-    dismantle(listener);
+    if (listener->kept >= 0)
+        close(listener->kept);
+    listener->fd = listener->kept = -1;
 }
 
 int gcore_listener_close(gcore_listener *listener)
 {
     if (!listener->closed) {
         close_socket(listener);
-        gcore_watch_unref(listener->pause);
-        listener->pause = NULL;
-    } else if (listener->draining && listener->pause) {
-        gcore_watch_stop(listener->pause);
+        gcore_watch_unref(listener->deadline);
+        listener->deadline = NULL;
+    } else if (listener->draining && listener->deadline) {
+        gcore_watch_stop(listener->deadline);
         drain_over(listener, -ECANCELED);
     }
     return 0;
@@ -623,8 +535,8 @@ int gcore_listener_drain(gcore_listener *listener, int64_t deadline,
     if (listener->stats.connections == 0)
         drain_over(listener, 0);
     else
-        gcore_watch_start(listener->pause, GCORE_ONCE, deadline, drain_ended,
-                          listener);
+        gcore_watch_start(listener->deadline, GCORE_ONCE, deadline,
+                          drain_ended, listener);
     return 0;
 }
 
@@ -671,8 +583,8 @@ int gcore_listener_accept(gcore_listener *listener, int64_t deadline,
         listener->kept = -1;
         return 0;
     }
-    return gcore_watch_start(listener->readable, 0, deadline, readable,
-                             listener);
+    return gcore_watch_start(listener->acceptor.readable, 0, deadline,
+                             ready_for_accept, listener);
 }
 
 int gcore_listener_stop(gcore_listener *listener)
@@ -710,6 +622,8 @@ int gcore_listener_counters(gcore_listener *listener,
     if (size < offsetof(gcore_listener_stats, dropped) || size % 8)
         return -EINVAL;
     stats.size = size;
+    stats.dropped = listener->acceptor.dropped;
+    stats.failed = listener->acceptor.failed;
     memset(out, 0, size);
     memcpy(out, &stats, size < sizeof stats ? size : sizeof stats);
     return 0;

@@ -162,6 +162,19 @@ int gcore__socket_prepare(int fd, int type)
     return 0;
 }
 
+int gcore__socket_prepare_listening(int fd)
+{
+    int error = gcore__socket_prepare(fd, SOCK_STREAM);
+    int listening = 0;
+    socklen_t length = sizeof listening;
+
+    if (error < 0)
+        return error;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) < 0)
+        return -errno;
+    return listening ? 0 : -EINVAL;
+}
+
 int gcore__socket_name(int fd, gcore_address *out)
 {
     gcore_address address = {.length = 0};

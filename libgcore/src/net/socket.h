@@ -20,6 +20,9 @@ int gcore__socket_bound(const gcore_address *address, const gcore__bind *how);
 /* Checks that `fd` is of `type`, and makes it not block. 0 or an error. */
 int gcore__socket_prepare(int fd, int type);
 
+/* The same for a stream socket, which must be listening. */
+int gcore__socket_prepare_listening(int fd);
+
 /* Its own address. 0 or an error. */
 int gcore__socket_name(int fd, gcore_address *out);
 
