@@ -390,6 +390,47 @@ static void search_list(void **state)
     finish();
 }
 
+static void expect_resolve(const char *name, int error)
+{
+    gcore_lookup *lookup;
+
+    assert_int_equal(resolve(name, AF_UNSPEC, &lookup), error);
+    gcore_lookup_unref(lookup);
+}
+
+/* What one candidate of the search list means for the others. */
+static void search_goes_on(void **state)
+{
+    mock_rule rules[] = {
+        {.name = "a.one.test", .fault = MOCK_SERVFAIL},
+        {.name = "a.two.test", .records = "A 192.0.2.1"},
+        {.name = "b.one.test", .fault = MOCK_SERVFAIL},
+        {.name = "c.one.test"},
+        {.name = "c.two.test", .fault = MOCK_SERVFAIL},
+        {.name = "d.one.test", .fault = MOCK_DROP},
+        {.name = "d.two.test", .records = "A 192.0.2.1"},
+        {.name = "e.one.test", .fault = MOCK_DROP},
+        {.name = "e", .records = "A 192.0.2.1"},
+        {.name = "f.dotted.one.test"},
+        {.name = "g.dotted", .fault = MOCK_SERVFAIL},
+        {.name = "g.dotted.two.test", .records = "A 192.0.2.1"},
+        {0}};
+    gcore_resolver_options given = {.size = sizeof given, .lookups = "b",
+                                    .domains = "one.test, two.test",
+                                    .timeout = 50 * MS, .tries = 1};
+
+    (void)state;
+    open_with(rules, &given);
+    expect_resolve("a", 0);
+    expect_resolve("b", -GCORE_EAI_AGAIN);
+    expect_resolve("c", -GCORE_EAI_NODATA);
+    expect_resolve("d", -GCORE_EAI_NONAME);
+    expect_resolve("e", 0);
+    expect_resolve("f.dotted", -GCORE_EAI_NONAME);
+    expect_resolve("g.dotted", 0);
+    finish();
+}
+
 static void reverse(void **state)
 {
     mock_rule rules[] = {
@@ -845,7 +886,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_records),       TEST(addresses),      TEST(all_types),
         TEST(faults),          TEST(many_addresses), TEST(long_names),
-        TEST(search_list),     TEST(reverse),        TEST(cache),
+        TEST(search_list),     TEST(search_goes_on),
+        TEST(reverse),         TEST(cache),
         TEST(shared_questions), TEST(limit_and_queue), TEST(cancelled),
         TEST(deadlines),       TEST(closed),         TEST(hub_closed),
         TEST(abandoned),       TEST(forked),         TEST(several_hubs),

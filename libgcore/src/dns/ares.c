@@ -95,6 +95,11 @@ static int error_of(int status)
     case ARES_EBADQUERY:
     case ARES_EBADSTR:
         return -GCORE_EAI_NONAME;
+    case ARES_ESERVFAIL:
+    case ARES_ENOTIMP:
+    case ARES_EREFUSED:
+    case ARES_ECONNREFUSED: /* before 1.28 for the above, too */
+        return GCORE__UNWILLING;
     case ARES_ENOMEM:
         return -ENOMEM;
     case ARES_EDESTRUCTION:

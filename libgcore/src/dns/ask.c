@@ -38,6 +38,7 @@ static const char *candidate(gcore_lookup *lookup, char *room)
                       GCORE_RESOLVER_NOSEARCH);
     int domain;
 
+    ask->is_as_is = false;
     if (ask->place == 0) {
         ask->place = 1;
         if (!searched || dots_in(ask->name) >= config->ndots)
@@ -55,7 +56,7 @@ static const char *candidate(gcore_lookup *lookup, char *room)
         return NULL;
 
 as_is:
-    ask->as_is = true;
+    ask->as_is = ask->is_as_is = true;
     return ask->name;
 }
 
@@ -135,18 +136,43 @@ static bool has_answer(const gcore__ask *ask)
     return false;
 }
 
-/* What one candidate's error means for the others: may they be asked? */
-static bool remember(gcore__ask *ask)
+/* Whether an error says something of a name, not of this machine. */
+static bool is_of_name(int error)
+{
+    return error == -GCORE_EAI_NONAME || error == -GCORE_EAI_NODATA ||
+           error == -GCORE_EAI_AGAIN || error == -GCORE_EAI_FAIL ||
+           error == GCORE__UNWILLING;
+}
+
+/* What a candidate's error means for the next ones, as in libc: who does not
+ * answer for one domain may know another; servers that are silent are asked
+ * for no more domains, but still for the name as it is. */
+static void remember(gcore__ask *ask)
 {
     int error = ask->error;
+    bool unwilling = error == GCORE__UNWILLING;
 
-    if (error != -GCORE_EAI_NONAME && error != -GCORE_EAI_NODATA) {
-        ask->first_error = error;
-        return false;
+    ask->last_error = unwilling ? -GCORE_EAI_AGAIN : error;
+    if (ask->is_as_is) {
+        if (ask->place == 1)
+            ask->as_is_error = ask->last_error;
+        return;
     }
-    if (ask->first_error == 0 || error == -GCORE_EAI_NODATA)
-        ask->first_error = error;
-    return true;
+    ask->unwilling |= unwilling;
+    ask->no_data |= error == -GCORE_EAI_NODATA;
+    if (!unwilling && error != -GCORE_EAI_NODATA && error != -GCORE_EAI_NONAME)
+        ask->place = GCORE__DOMAINS + 1;
+}
+
+/* What is said in the end: what the name as it is came to, if that was asked
+ * first; else what the domains came to, if there was more than no such name. */
+static int verdict(const gcore__ask *ask)
+{
+    if (ask->as_is_error < 0)
+        return ask->as_is_error;
+    if (ask->no_data)
+        return -GCORE_EAI_NODATA;
+    return ask->unwilling ? -GCORE_EAI_AGAIN : ask->last_error;
 }
 
 static int advance(gcore_lookup *lookup)
@@ -161,11 +187,13 @@ static int advance(gcore_lookup *lookup)
             return 0;
         if (has_answer(ask))
             return 1;
-        if (ask->error < 0 && !remember(ask))
-            return ask->first_error;
+        if (ask->error < 0 && !is_of_name(ask->error))
+            return ask->error;
+        if (ask->error < 0)
+            remember(ask);
         name = candidate(lookup, room);
         if (!name)
-            return ask->first_error;
+            return verdict(ask);
         ask_all(lookup, name);
     }
 }

@@ -247,6 +247,10 @@ bool gcore__wire_is_worn(const gcore__wire *wire);
 /* Ends in gcore__question_answered, perhaps at once. */
 void gcore__wire_ask(gcore__wire *wire, gcore__question *question);
 
+/* Within the resolver: -GCORE_EAI_AGAIN because the servers said that they
+ * cannot or will not answer. */
+#define GCORE__UNWILLING (-0x10000)
+
 /* question.c */
 typedef struct gcore__wait {
     gcore__link link;
@@ -275,10 +279,14 @@ typedef struct gcore__ask {
     bool search;
     bool busy;
     bool as_is;      /* has been tried as it is */
+    bool is_as_is;   /* is just now */
     int place;       /* of the next candidate */
     int open;        /* questions asked and not answered */
     int error;       /* of the candidate */
-    int first_error; /* what to say in the end */
+    bool no_data;    /* some domain's errors */
+    bool unwilling;
+    int as_is_error; /* when it came first */
+    int last_error;
     gcore__wait waits[2];
     gcore__answer *answers[2];
 } gcore__ask;
