@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import io
+import sys
 import time
 
 from gevent import socket
@@ -30,7 +31,7 @@ AVAILABLE = _engine.ACCELERATED
 
 _PIECE = 1 << 18
 _BUFFER = 1 << 16
-_READ_AT_ONCE = 1 << 22  # a body's announced bytes are room made in advance
+_IN_ADVANCE = 1 << 22  # room for a body that is only announced
 _HEAD_LIMIT = 1 << 18
 _NS = 1_000_000_000
 _NO_LIMIT = -1
@@ -74,22 +75,26 @@ class _Body(io.RawIOBase):
     def __init__(self, request, timeout):
         self._request = request
         self._timeout = timeout
-        self._position = 0
         self.failure = None
 
     def readable(self):
         return True
 
     def _piece(self, size):
+        return self._read(self._request.read, size, self._timeout)
+
+    def whole(self):
+        """The whole body, in the place of a first read."""
+        return self._read(self._request.read_whole, self._timeout)
+
+    def _read(self, read, *arguments):
         if self.failure is not None:
             raise self.failure
         try:
-            data = self._request.read(size, self._timeout)
+            return read(*arguments)
         except OSError as ex:
             self.failure = self._named(ex)
             raise self.failure from None
-        self._position += len(data)
-        return data
 
     def _named(self, ex):
         if ex.errno == errno.EBADMSG:
@@ -100,7 +105,7 @@ class _Body(io.RawIOBase):
             return BodyTooSlow("Body too slow")
         if ex.errno == errno.ECONNRESET:
             return InvalidInput("unexpected end of file while reading request "
-                                f"at position {self._position}")
+                                f"at position {self._request.received}")
         return ex
 
     def readinto(self, buffer):
@@ -136,10 +141,11 @@ class EngineInput(HttpInput):
     def read(self, length=None):
         """Up to *length* bytes (all without it); nothing at the end."""
         if length is None or length < 0:
-            length = self._request.content_length
-            if not 0 < length <= _READ_AT_ONCE:
-                length = None
-        return self.file.read(length)
+            length = sys.maxsize
+        if self._file is None and (
+                0 <= self._request.content_length <= min(length, _IN_ADVANCE)):
+            return self.file.raw.whole()
+        return self.file.read(-1 if length == sys.maxsize else length)
 
     def readline(self, size=None):
         """A line, or *size* bytes of it."""

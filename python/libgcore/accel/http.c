@@ -14,6 +14,7 @@
 #include "http.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "greenlets.h"
@@ -41,6 +42,7 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     gcore_http_request *request;
+    long long received; /* bytes of the body that have been read */
 } RequestObject;
 
 PyTypeObject *accel_http_server_type;
@@ -58,6 +60,7 @@ static PyObject *request_new(gcore_http_request *request)
         return NULL;
     }
     self->request = request;
+    self->received = 0;
     return (PyObject *)self;
 }
 
@@ -204,6 +207,8 @@ static PyObject *request_read(PyObject *self, PyObject *args)
     for (;;) {
         count = 0;
         data = read_piece(request, size, &count);
+        if (count > 0)
+            ((RequestObject *)self)->received += count;
         if (count != -EAGAIN)
             return data;
         if (timeout != Py_None && (deadline = accel_deadline(timeout)) < 0)
@@ -212,6 +217,48 @@ static PyObject *request_read(PyObject *self, PyObject *args)
                      gcore_http_cancel_body) != 0)
             return NULL;
     }
+}
+
+/* Read into `room` bytes, waiting for them; 0 at the body's end, -1 with an
+ * exception. */
+static int64_t read_into(PyObject *self, char *bytes, Py_ssize_t room,
+                         PyObject *timeout)
+{
+    gcore_http_request *request = ((RequestObject *)self)->request;
+    int64_t count, deadline = GCORE_FOREVER;
+
+    while ((count = gcore_http_read(request, bytes, (size_t)room)) ==
+           -EAGAIN) {
+        if (timeout != Py_None && (deadline = accel_deadline(timeout)) < 0)
+            return -1;
+        if (wait_for(self, deadline, gcore_http_wait_body,
+                     gcore_http_cancel_body) != 0)
+            return -1;
+    }
+    if (count < 0) {
+        accel_raise((int)count);
+        return -1;
+    }
+    ((RequestObject *)self)->received += count;
+    return count;
+}
+
+static PyObject *request_read_whole(PyObject *self, PyObject *timeout)
+{
+    int64_t length = head_of(self)->content_length, size = 0, count = 0;
+    PyObject *data =
+        PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(length < 0 ? 0 : length));
+
+    while (data && size < length) {
+        count = read_into(self, PyBytes_AsString(data) + size,
+                          (Py_ssize_t)(length - size), timeout);
+        if (count == 0)
+            accel_raise(-EALREADY); /* the answer is finished, say */
+        if (count <= 0)
+            Py_CLEAR(data);
+        size += count;
+    }
+    return data;
 }
 
 /* (descriptor, bytes that had come after the head) */
@@ -281,6 +328,12 @@ static PyObject *get_peer(PyObject *self, void *Py_UNUSED(closure))
     return Py_BuildValue("si", head->peer, (int)head->peer_port);
 }
 
+static PyMemberDef request_members[] = {
+    {"received", T_LONGLONG, offsetof(RequestObject, received), READONLY,
+     "Bytes of the body that have been read."},
+    {NULL, 0, 0, 0, NULL},
+};
+
 static PyGetSetDef request_getset[] = {
     {"line", get_line, NULL, "The first line, without its end.", NULL},
     {"block", get_block, NULL, "The head as it came, folded lines unfolded.",
@@ -307,6 +360,9 @@ static PyMethodDef request_methods[] = {
     {"read", request_read, METH_VARARGS,
      "read(size, timeout)\n--\n\n"
      "A piece of the body; an empty one at its end."},
+    {"read_whole", request_read_whole, METH_O,
+     "read_whole(timeout)\n--\n\nThe whole body, whose length is known and "
+     "of which nothing has been read."},
     {"take_over", request_take_over, METH_NOARGS,
      "take_over()\n--\n\nThe descriptor, and what came after the head."},
     {NULL, NULL, 0, NULL},
@@ -316,6 +372,7 @@ static PyType_Slot request_slots[] = {
     {Py_tp_doc, "A request whose head is complete."},
     {Py_tp_dealloc, request_dealloc},
     {Py_tp_methods, request_methods},
+    {Py_tp_members, request_members},
     {Py_tp_getset, request_getset},
     {0, NULL},
 };
