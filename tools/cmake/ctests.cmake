@@ -93,6 +93,13 @@ if(GCORE_TESTS)
                 -Dinventory=${gcore_ctests}/symbols.txt
                 -P ${CMAKE_CURRENT_SOURCE_DIR}/tools/cmake/check-symbols.cmake)
     endif()
+    if(TARGET gcore_static AND CMAKE_OBJCOPY AND NOT GCORE_ASAN
+       AND NOT GCORE_TSAN AND NOT GCORE_COVERAGE)
+        add_test(NAME archive
+            COMMAND ${CMAKE_COMMAND}
+                -Darchive=$<TARGET_FILE:gcore_static> -Dnm=${CMAKE_NM}
+                -P ${CMAKE_CURRENT_SOURCE_DIR}/tools/cmake/check-archive.cmake)
+    endif()
     if(gcore_tested STREQUAL "gcore" AND NOT GCORE_TEST_LAUNCHER)
         file(GLOB consumers CONFIGURE_DEPENDS
              ${gcore_ctests}/consumer/*.c

@@ -98,15 +98,18 @@ static void begin_once(void)
     llhttp_execute(&beginning, line, sizeof line - 1);
 }
 
-/* Lines that begin with white space belong to the line before: their ends
- * become spaces. */
-static bool unfold(char *block, size_t begin, size_t end)
+/* White space becomes such as llhttp takes it anywhere. Lines that begin with
+ * it belong to the line before: their ends become spaces. So do tabs at a
+ * line's end, behind a length for one. Whether lines were folded. */
+static bool even_out(char *block, size_t begin, size_t end)
 {
     bool folded = false;
     char *at = block + begin;
 
     while ((at = memchr(at, '\n', (size_t)(block + end - at))) != NULL &&
            ++at < block + end) {
+        for (char *last = at - 3; is_blank(*last); last--)
+            *last = ' ';
         if (!is_blank(*at))
             continue;
         at[-2] = at[-1] = ' ';
@@ -141,7 +144,7 @@ gcore__http_refusal gcore__http_read_fields(char *block, size_t begin,
     /* White space before the first field belongs to nothing. */
     if (is_blank(block[begin]))
         return GCORE__HTTP_FIELD;
-    found->folded = unfold(block, begin, end);
+    found->folded = even_out(block, begin, end);
     parser = beginning;
     parser.data = &self;
     llhttp_execute(&parser, block + begin, end - begin);
