@@ -5,6 +5,7 @@ import gevent
 from gevent import socket
 
 LOCAL = ("127.0.0.1", 0)
+TEXT = [("Content-Type", "text/plain")]
 
 
 class Log(io.StringIO):
@@ -14,13 +15,13 @@ class Log(io.StringIO):
 
 
 def plain(_environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain")])
+    start_response("200 OK", TEXT)
     return [b"ok"]
 
 
 def show_body(environ, start_response):
-    body = environ["wsgi.input"].read()
-    start_response("200 OK", [])
+    body = environ["wsgi.input"].read(-1)
+    start_response("200 OK", TEXT)
     return [b"body=" + body]
 
 

@@ -1,3 +1,6 @@
+import traceback
+from wsgiref import validate
+
 import pytest
 from descriptor_fixtures import nothing_left
 from serving_fixtures import quiet
@@ -5,6 +8,7 @@ from raw_http import LOCAL, Log
 
 from gevent import pywsgi
 from gevent._pywsgi_engine import AVAILABLE
+from gevent._pywsgi_file import FileWrapper
 
 __all__ = ["nothing_left", "quiet", "serve"]
 
@@ -15,13 +19,33 @@ def reader(request):
     return request.param
 
 
+def validated(application):
+    """*application*, with the server and it held to WSGI.
+
+    How a result is sent may depend on its class, which is kept.
+    """
+    def checked(environ, start_response):
+        result = validate.validator(application)(environ, start_response)
+        if not isinstance(result.original_iterator, (list, FileWrapper)):
+            return result
+        result.closed = True
+        return result.original_iterator
+
+    return checked
+
+
 @pytest.fixture
 def serve(quiet, reader):
-    """A function that starts a server with an application; returns it."""
+    """A function that starts a server with an application; returns it.
+
+    Applications that break the rules on purpose are given with ``wsgi=False``.
+    """
     servers = []
 
     def start(application, **arguments):
         arguments.setdefault("use_engine", reader == "engine")
+        if arguments.pop("wsgi", True):
+            application = validated(application)
         arguments.setdefault("log", Log())
         arguments.setdefault("error_log", Log())
         server = arguments.pop("server_class", pywsgi.WSGIServer)(
@@ -33,3 +57,7 @@ def serve(quiet, reader):
     yield start
     for server in servers:
         server.close()
+    for error in quiet:
+        places = traceback.extract_tb(error.__traceback__)
+        if places and places[-1].filename == validate.__file__:
+            raise error  # a rule was broken

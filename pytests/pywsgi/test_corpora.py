@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 from packages import needs
-from raw_http import talk
+from raw_http import TEXT, talk
 from request_corpora import gunicorn_cases, llhttp_cases
 
 FOLDER = Path(os.environ.get("GCORE_CORPORA", "/nonexistent"))
@@ -40,13 +40,14 @@ def ask(serve):
     seen = []
 
     def application(environ, start_response):
-        body = environ["wsgi.input"].read()
+        body = environ["wsgi.input"].read(-1)
         seen.append((environ["REQUEST_METHOD"], environ["PATH_INFO"],
                      environ["QUERY_STRING"], body))
-        start_response("200 OK", [])
+        start_response("200 OK", TEXT)
         return [b""]
 
-    servers = [serve(application, log=None, proxy_protocol=proxied)
+    servers = [serve(application, log=None, proxy_protocol=proxied,
+                     wsgi=False)  # targets may be anything
                for proxied in (False, True)]
 
     def ask(data, proxied):

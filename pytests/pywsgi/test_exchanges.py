@@ -209,7 +209,7 @@ def test_errors_of_close_are_reported_after_those_before(serve, quiet):
         start_response("200 OK", [])
         return Result()
 
-    ask_together(serve(application), "/")
+    ask_together(serve(application, wsgi=False), "/")
     error, = quiet
     assert isinstance(error, OverflowError)
     assert isinstance(error.__context__, LookupError)
@@ -225,12 +225,13 @@ def test_what_is_no_answer(serve, quiet, said):
         start_response(*said)
         return [b"never"]
 
-    assert ask_together(serve(application), "/") == [b"Internal Server Error"]
+    server = serve(application, wsgi=False)
+    assert ask_together(server, "/") == [b"Internal Server Error"]
     assert len(quiet) == 1
 
 
 def test_an_answer_without_anything_said(serve, quiet):
-    server = serve(lambda environ, start_response: [b"body"])
+    server = serve(lambda environ, start_response: [b"body"], wsgi=False)
     assert ask_together(server, "/") == [b"Internal Server Error"]
     assert isinstance(quiet[0], AssertionError)
 
@@ -259,10 +260,10 @@ def test_environments_of_another_class(serve):
     def kind(environ):
         return type(environ).__name__, environ.get("own")
 
-    assert ask_together(serve(answering(kind), server_class=Server), "/") == [
-        b"('Mine', None)"]
-    assert ask_together(serve(answering(kind), server_class=Own), "/") == [
-        b"('dict', 1)"]
+    server = serve(answering(kind), server_class=Server, wsgi=False)
+    assert ask_together(server, "/") == [b"('Mine', None)"]
+    server = serve(answering(kind), server_class=Own, wsgi=False)
+    assert ask_together(server, "/") == [b"('dict', 1)"]
 
 
 def test_many_headers(serve):
@@ -272,7 +273,7 @@ def test_many_headers(serve):
         start_response("200 OK", headers)
         return [b"ok"]
 
-    server = serve(application)
+    server = serve(application, wsgi=False)
     with socket.create_connection(("127.0.0.1", server.server_port)) as peer:
         peer.sendall(get("/", "Connection: close"))
         head = b""

@@ -7,7 +7,7 @@ from errno import EIO
 
 import gevent
 import pytest
-from raw_http import get, post, split, talk, wait_until
+from raw_http import TEXT, get, post, split, talk, wait_until
 
 from gevent import socket
 from gevent._pywsgi_file import FileWrapper
@@ -25,8 +25,8 @@ def path(tmp_path):
 def answers(make, *headers, status="200 OK", block_size=8192, written=b""):
     """An application that answers with the file that *make* opens."""
     def application(environ, start_response):
-        environ["wsgi.input"].read()
-        write = start_response(status, list(headers))
+        environ["wsgi.input"].read(-1)
+        write = start_response(status, [*TEXT, *headers])
         if written:
             write(written)
         return environ["wsgi.file_wrapper"](make(), block_size)
@@ -209,7 +209,8 @@ def test_after_written_pieces(serve, path):
 def test_no_body_allowed(serve, quiet, path, status):
     Watched.closes = 0
     for make in (lambda: open(path, "rb"), lambda: Watched(path)):
-        response = talk(serve(answers(make, status=status)), get())
+        response = talk(serve(answers(make, status=status), wsgi=False),
+                        get())
         assert response.startswith(b"HTTP/1.1 500 ")
         assert CONTENT[:100] not in response
     assert Watched.closes == 1 and len(quiet) == 2
@@ -295,7 +296,7 @@ def test_a_greenlet_killed_meanwhile(serve, quiet, tmp_path):
 
     def application(environ, start_response):
         seen.append(gevent.getcurrent())
-        start_response("200 OK", [])
+        start_response("200 OK", TEXT)
         seen.append(open(path, "rb"))
         return environ["wsgi.file_wrapper"](seen[-1])
 

@@ -6,15 +6,15 @@ one that pass for the other show. The application answers with what it got.
 import random
 
 import pytest
-from raw_http import talk
+from raw_http import TEXT, talk
 from raw_requests import BAD, GOOD, KEPT, LENIENT, TAIL, to
 
 from gevent import socket
 
 
 def tell(environ, start_response):
-    body = environ["wsgi.input"].read()
-    start_response("200 OK", [])
+    body = environ["wsgi.input"].read(-1)
+    start_response("200 OK", TEXT)
     return [f"<{environ['REQUEST_METHOD']} {environ['PATH_INFO']} "
             .encode("latin-1")
             + body + b">"]

@@ -5,7 +5,7 @@ import struct
 
 import gevent
 import pytest
-from raw_http import (LOCAL, get, plain, post, show_body, split, talk,
+from raw_http import (LOCAL, TEXT, get, plain, post, show_body, split, talk,
                       wait_until)
 
 from gevent import pywsgi, socket
@@ -84,7 +84,7 @@ def test_a_client_that_does_not_read(serve):
     ended = Event()
 
     def application(_environ, start_response):
-        start_response("200 OK", [])
+        start_response("200 OK", TEXT)
         try:
             while True:
                 yield b"x" * 1_000_000
@@ -153,7 +153,7 @@ V2_6 = SIGNATURE + b"\x21\x21" + struct.pack("!H", 39) + native.inet_pton(
 
 
 def show_peer(environ, start_response):
-    start_response("200 OK", [])
+    start_response("200 OK", TEXT)
     return [f"{environ['REMOTE_ADDR']} {environ['REMOTE_PORT']}".encode()]
 
 

@@ -5,7 +5,7 @@ import pickle
 
 import gevent
 import pytest
-from raw_http import (LOCAL, get, plain, post, show_body, split, talk,
+from raw_http import (LOCAL, TEXT, get, plain, post, show_body, split, talk,
                       wait_until)
 
 from gevent import pywsgi, socket
@@ -19,7 +19,7 @@ def test_the_environment(serve):
         seen.append(environ)
         return plain(environ, start_response)
 
-    server = serve(application, environ={"my.key": 5})
+    server = serve(application, environ={"my.key": 5}, wsgi=False)
     talk(server, get(
         "/a%20b/%c3?q=%20", "Host: h:1", "X-One: 1", "x-one: 2", "Cookie: a",
         "Cookie: b", "X_One: hidden", "Content-Type: t/t", "Content-Length: 0",
@@ -60,7 +60,7 @@ def test_a_sized_result(serve):
 
 def test_pieces(serve):
     def application(environ, start_response):
-        start_response("200 OK", [])
+        start_response("200 OK", TEXT)
         yield b"one"
         yield b""
         yield b"three"
@@ -77,7 +77,7 @@ def test_pieces(serve):
 
 def test_the_write_function(serve):
     def application(_environ, start_response):
-        write = start_response("200 OK", [])
+        write = start_response("200 OK", TEXT)
         write(b"one")
         return [b"two"]
 
@@ -95,7 +95,7 @@ def test_head_and_body_are_one_send(serve):
             super()._sendall(data)
 
     def application(_environ, start_response):
-        start_response("200 OK", [])
+        start_response("200 OK", TEXT)
         return [b"a", b"b", b"c"]
 
     server = serve(application, handler_class=Handler)
@@ -128,7 +128,7 @@ def test_head_requests_get_no_body(serve):
 def test_a_body_that_is_not_as_long_as_announced(serve, length, sent, kept):
     # The next response must not pass for its rest, nor its rest for that.
     def application(_environ, start_response):
-        start_response("200 OK", [("Content-Length", str(length))])
+        start_response("200 OK", [*TEXT, ("Content-Length", str(length))])
         return [sent]
 
     response = talk(serve(application), get() * 2, closed=False)
@@ -138,7 +138,7 @@ def test_a_body_that_is_not_as_long_as_announced(serve, length, sent, kept):
 
 def test_framing_is_the_servers(serve):
     def application(_environ, start_response):
-        start_response("200 OK", [("Transfer-Encoding", "gzip")])
+        start_response("200 OK", [*TEXT, ("Transfer-Encoding", "gzip")])
         return [b"x"]
 
     assert b"gzip" not in talk(serve(application), get())
@@ -153,7 +153,8 @@ def test_bad_responses(serve, quiet, status, headers):
         start_response(status, headers)
         return []
 
-    assert talk(serve(application), get()).startswith(b"HTTP/1.1 500 ")
+    response = talk(serve(application, wsgi=False), get())
+    assert response.startswith(b"HTTP/1.1 500 ")
     assert len(quiet) == 1
 
 
@@ -173,7 +174,7 @@ def test_an_error_before_the_response(serve, quiet):
 
 def test_an_error_in_the_response(serve, quiet):
     def application(_environ, start_response):
-        start_response("200 OK", [])
+        start_response("200 OK", TEXT)
         yield b"abc"
         raise ZeroDivisionError
 
@@ -195,7 +196,7 @@ def test_the_result_is_closed(serve, quiet):
             closed.append(True)
 
     def application(_environ, start_response):
-        start_response("200 OK", [])
+        start_response("200 OK", TEXT)
         return Result()
 
     talk(serve(application), get())
@@ -217,11 +218,11 @@ def test_exc_info(serve):
     import sys
 
     def application(_environ, start_response):
-        start_response("200 OK", [("X", "1")])
+        start_response("200 OK", [*TEXT, ("X", "1")])
         try:
             raise ZeroDivisionError
         except ZeroDivisionError:
-            start_response("500 Oops", [], sys.exc_info())
+            start_response("500 Oops", TEXT, sys.exc_info())
         return [b"sorry"]
 
     status, headers, body = split(talk(serve(application), get()))
@@ -390,7 +391,7 @@ def test_bad_chunks_that_nobody_read(serve, reader, body):
 def test_bad_chunks_that_the_application_forgives(serve, body):
     def application(environ, start_response):
         try:
-            environ["wsgi.input"].read()
+            environ["wsgi.input"].read(-1)
         except OSError:
             pass
         return plain(environ, start_response)
@@ -466,7 +467,7 @@ def test_an_upgrade(serve):
         start_response("101 Switching", [("Upgrade", "websocket")])(b"")
         return [environ["wsgi.input"].readline().upper()]
 
-    server = serve(application)
+    server = serve(application, wsgi=False)  # WSGI knows no 101
     response = talk(server, get("/", "Connection: keep-alive, Upgrade",
                                 "Upgrade: websocket") + b"line\nmore")
     assert response.startswith(b"HTTP/1.1 101 Switching\r\n")
@@ -484,13 +485,14 @@ def test_an_upgrade_with_a_body(serve, protocol):
 
 def test_another_protocol_after_101(serve):
     def application(environ, start_response):
-        body = environ["wsgi.input"].read()
+        body = environ["wsgi.input"].read(-1)
         start_response("101 Switching", [("Upgrade", "mine")])(b"")
         return [body + environ["wsgi.input"].readline()]
 
     request = post(b"abc", "Connection: Upgrade", "Upgrade: mine",
                    "Content-Length: 3") + b"line\n"
-    assert talk(serve(application), request).endswith(b"\r\n\r\nabcline\n")
+    server = serve(application, wsgi=False)
+    assert talk(server, request).endswith(b"\r\n\r\nabcline\n")
 
 
 def test_a_handler_that_takes_over(serve):
