@@ -25,7 +25,7 @@ SAVED = {
     "logging": {"_lock"},
     "_threading_local": {"local"},
     "time": {"sleep"},
-    "signal": {"getsignal", "set_wakeup_fd", "signal"},
+    "signal": {"getsignal", "pthread_kill", "set_wakeup_fd", "signal"},
     "queue": {"LifoQueue", "PriorityQueue", "Queue", "SimpleQueue"},
 }
 

@@ -67,3 +67,60 @@ def test_handler_of_sigchld(run_program):
         gevent.sleep(0)
         assert calls == []
     """)
+
+
+def test_pthread_kill_takes_the_identities_of_patched_threads(run_program):
+    run_program("""
+        from gevent import monkey; monkey.patch_all()
+        import gevent, signal, threading
+
+        came = []
+        signal.signal(signal.SIGUSR1, lambda *_: came.append(1))
+        main = threading.get_ident()
+
+        def kill(ident, times):
+            signal.pthread_kill(ident, signal.SIGUSR1)
+            with gevent.Timeout(20):
+                while len(came) < times:
+                    gevent.sleep(0.001)
+
+        kill(main, 1)
+        thread = threading.Thread(target=kill, args=(main, 2))
+        thread.start()
+        thread.join()
+        assert len(came) == 2
+        kill(monkey.get_original("threading", "get_ident")(), 3)
+
+        # From another native thread.
+        get_native_ident = monkey.get_original("_thread", "get_ident")
+        native = gevent.get_hub().threadpool.apply(
+            lambda: (get_native_ident(),
+                     signal.pthread_kill(main, signal.SIGUSR1)))
+        assert native[0] != get_native_ident()
+        assert len(came) == 4 and gevent.sleep(0) is None
+    """)
+
+
+def test_pthread_kill_of_no_thread(run_program):
+    # The native function takes a number for an address.
+    run_program("""
+        from gevent import monkey; monkey.patch_all()
+        import signal, threading
+        thread = threading.Thread(target=int)
+        thread.start()
+        thread.join()
+        for ident in 0, 1, id(object), thread.ident:
+            try:
+                signal.pthread_kill(ident, 0)
+            except ProcessLookupError:
+                pass
+            else:
+                # The greenlet may still be there.
+                assert ident == thread.ident
+        try:
+            signal.pthread_kill("1", 0)
+        except TypeError:
+            pass
+        else:
+            raise AssertionError
+    """)

@@ -8,13 +8,24 @@ in a greenlet of its own, after each child that gevent watches (those of
 Likewise the file descriptor of `set_wakeup_fd` gets a byte for each of them. All
 other signals are the standard module's.
 
+`pthread_kill` takes the identity of a greenlet, too, which is what patched
+programs have for the identity of a thread.
+
 Called, as it was once a function, the module is `gevent.signal_handler`.
 """
+import errno as _errno
+import gc as _gc
+import operator as _operator
 import os as _os
 import signal as _signal
 import sys as _sys
 import types as _types
 import warnings as _warnings
+# Taken before anything can be patched.
+from _thread import get_ident as _native_ident
+
+from greenlet import getcurrent as _getcurrent
+from greenlet import greenlet as _RawGreenlet
 
 from gevent._hub_local import get_hub_if_exists as _get_hub_if_exists
 from gevent._util import copy_globals
@@ -24,6 +35,10 @@ __implements__ = [
     'getsignal',
     'set_wakeup_fd',
 ]
+
+if hasattr(_signal, 'pthread_kill'):
+    __implements__.append('pthread_kill')
+    _signal_pthread_kill = _signal.pthread_kill
 
 __extensions__ = []
 
@@ -90,6 +105,42 @@ def set_wakeup_fd(fd, /, *, warn_on_full_buffer=True):
     _child_wakeup_fd = fd
     _child_wakeup_fd_warns = warn_on_full_buffer
     return previous
+
+
+def pthread_kill(thread_id, signalnum, /):
+    """Send a signal to a native thread.
+
+    :param int thread_id: the thread's identity, or that of a greenlet, whose
+        thread it is then.
+    :raise ProcessLookupError: when there is no such thread.
+    """
+    thread_id = _operator.index(thread_id)
+    if thread_id not in _sys._current_frames():
+        # The native function would take anything for the address of a thread.
+        thread_id = _thread_of_greenlet(thread_id)
+    return _signal_pthread_kill(thread_id, signalnum)
+
+
+def _thread_of_greenlet(ident):
+    """The identity of the native thread of the greenlet with this *ident*."""
+    from gevent.hub import Hub
+    threads = {_root_of(_getcurrent()): _native_ident()}
+    root = None
+    for each in _gc.get_objects():
+        # By its type, as asking a proxy for its class would run code.
+        if issubclass(type(each), Hub):
+            threads.setdefault(_root_of(each), each.thread_ident)
+        if id(each) == ident and issubclass(type(each), _RawGreenlet):
+            root = _root_of(each)
+    if root not in threads:
+        raise ProcessLookupError(_errno.ESRCH, 'no thread has this identity')
+    return threads[root]
+
+
+def _root_of(greenlet):
+    while greenlet.parent is not None:
+        greenlet = greenlet.parent
+    return greenlet
 
 
 def _on_child_hook():

@@ -244,7 +244,8 @@ def patch_builtins():
 @_ignores_DoNotPatch
 def patch_signal():
     """Replace `signal.signal` and ``getsignal``, so that a handler of SIGCHLD
-    and gevent's own watching of child processes do not exclude each other. See
+    and gevent's own watching of child processes do not exclude each other, and
+    ``pthread_kill``, so that it takes the identity of a greenlet. See
     `gevent.signal`."""
     _patch_module('signal')
 
