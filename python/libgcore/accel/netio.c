@@ -735,7 +735,9 @@ static PyMethodDef socket_methods[] = {
      "\n\n:param timeout: seconds to wait at most, in place of the socket's "
      "own."},
     {"sendto", (PyCFunction)(void (*)(void))socket_sendto, METH_FASTCALL,
-     "sendto(data[, flags], address) -> count"},
+     "sendto($self, /, *args)\n--\n\n"
+     "sendto(data[, flags], address): send a datagram; the number of bytes is "
+     "returned."},
     {NULL, NULL, 0, NULL},
 };
 
