@@ -252,6 +252,10 @@ class EngineHandler(HttpExchange):
         """What error lines begin with."""
         return self.request
 
+    def find_application(self):
+        """The application that answers."""
+        return self.server.application_for(self.environ)
+
     def refuse_body(self):
         """A request has a body that it must not have."""
         raise InvalidInput("Unexpected Content-Length")
@@ -270,12 +274,16 @@ class EngineHandler(HttpExchange):
 
     def _handle_error(self, kind, value, tb):
         if not issubclass(kind, GreenletExit):
-            server = self.server
-            context = self.environ
-            if not isinstance(context, server.secure_environ_class):
-                context = server.secure_environ_class(context or {})
-            server.loop.handle_error(context, kind, value, tb)
+            self.report(kind, value, tb)
         self._send_error("500 Internal Server Error")
+
+    def report(self, kind, value, tb):
+        """Report an error of the application."""
+        server = self.server
+        context = self.environ
+        if not isinstance(context, server.secure_environ_class):
+            context = server.secure_environ_class(context or {})
+        server.loop.handle_error(context, kind, value, tb)
 
     def _send_error(self, status):
         if self.headers_sent:

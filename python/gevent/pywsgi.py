@@ -351,6 +351,8 @@ class WSGIHandler:
         path, _, query = self.path.partition("?")
         env["PATH_INFO"] = unquote_latin1(path)
         env["QUERY_STRING"] = query
+        if "RAW_URI" in env:  # whoever put it there wants to know
+            env["RAW_URI"] = self.path
         headers = self.headers
         if headers.typeheader is not None:
             env["CONTENT_TYPE"] = headers.typeheader
@@ -894,6 +896,12 @@ class WSGIServer(StreamServer):
 
     _http = None  # the engine's server
 
+    #: By handler class, what does its work in the engine.
+    _exchanges = {WSGIHandler: _engine.EngineHandler}
+
+    #: More options of the engine.
+    _engine_limits = {}
+
     _options = (
         "strict", "max_request_line", "max_headers", "max_header_bytes",
         "use_engine", "max_body", "idle_timeout", "header_timeout", "body_timeout",
@@ -994,7 +1002,7 @@ class WSGIServer(StreamServer):
 
     def _engine_serves(self):
         return (self.use_engine and _engine.AVAILABLE
-                and self.handler_class is WSGIHandler
+                and self.handler_class in self._exchanges
                 and not self.ssl_enabled and self.pool is None
                 and not self.proxy_protocol
                 and self._spawn in _USUAL_SPAWNS
@@ -1011,8 +1019,8 @@ class WSGIServer(StreamServer):
             return
         if self._http is None:
             self._http = _engine.HttpServer(
-                self, _engine.EngineHandler, not _changes_environ(self),
-                **_engine.engine_options(self))
+                self, self._exchanges[self.handler_class], self._is_plain(),
+                **_engine.engine_options(self), **self._engine_limits)
         self._http.listen(self.socket.fileno())
         self._http_listens = True
 
@@ -1039,6 +1047,12 @@ class WSGIServer(StreamServer):
                 not self._http.counters()["connections"]):
             self._http.close()
             self._http = None
+
+    def _is_plain(self):
+        """Whether environments and application are as set."""
+        return (self.metrics_path is None
+                and "get_environ" not in vars(self)
+                and type(self).get_environ is WSGIServer.get_environ)
 
     def _start_work(self, work):
         """Have a greenlet answer what the engine has read."""
@@ -1119,12 +1133,6 @@ _CONNECTION_NAMES = frozenset((
 _CONNECTION_METHODS = (
     "handle", "do_read", "do_handle", "do_close", "_do_read", "full",
     "_serve_connection", "start_accepting", "stop_accepting")
-
-
-def _changes_environ(server):
-    """Whether the environments of *server* are made by a method of its own."""
-    return ("get_environ" in vars(server)
-            or type(server).get_environ is not WSGIServer.get_environ)
 
 
 def _overridden(server):

@@ -35,7 +35,7 @@ typedef struct {
     PyTypeObject *exchange;
     gcore_http_request *taken[TAKEN_AT_ONCE]; /* not yet answered */
     int first, count;   /* of these */
-    bool plain_environ; /* see accel_http_exchange_new() */
+    bool plain;         /* see accel_http_exchange_new() */
     bool pending;       /* stands in the run queue */
 } ServerObject;
 
@@ -483,7 +483,7 @@ static int answer_next(ServerObject *self)
     PyObject *request = request_new(next_request(self));
     PyObject *exchange =
         request ? accel_http_exchange_new(self->exchange, self->owner, request,
-                                          self->plain_environ)
+                                          self->plain)
                 : NULL;
     int result = exchange ? accel_http_exchange_run(exchange) : -1;
 
@@ -542,6 +542,8 @@ static int read_option(gcore_http_options *options, const char *name,
     COUNT(field_limit)
     COUNT(head_limit)
     COUNT(buffer)
+    COUNT(connections)
+    COUNT(requests)
     AMOUNT(body_limit)
     AMOUNT(body_rate)
     AMOUNT(body_grace)
@@ -578,7 +580,7 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args,
 {
     gcore_http_options options = {.size = sizeof options};
     PyObject *owner, *exchange;
-    int plain_environ;
+    int plain;
     LoopObject *loop = accel_current_loop(1);
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     ServerObject *self;
@@ -586,7 +588,7 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args,
 
     if (loop == NULL || accel_loop_check(loop) < 0 ||
         !PyArg_ParseTuple(args, "OO!p", &owner, &PyType_Type, &exchange,
-                          &plain_environ) ||
+                          &plain) ||
         read_options(&options, keywords) != 0)
         return NULL;
     self = (ServerObject *)allocate(type, 0);
@@ -598,7 +600,7 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args,
     self->owner = owner;
     Py_INCREF(exchange);
     self->exchange = (PyTypeObject *)exchange;
-    self->plain_environ = plain_environ;
+    self->plain = plain;
     result = gcore_http_server_new(loop->engine, &options, &self->server);
     if (result == 0) {
         result = gcore_http_server_watch(self->server, GCORE_COMPLETE, self);
@@ -757,7 +759,7 @@ static PyMethodDef server_methods[] = {
 };
 
 static PyType_Slot server_slots[] = {
-    {Py_tp_doc, "HttpServer(server, exchange, plain_environ, **options)\n--\n\n"
+    {Py_tp_doc, "HttpServer(server, exchange, plain, **options)\n--\n\n"
                 "Takes requests for a WSGIServer, and has them answered by "
                 "the class *exchange*."},
     {Py_tp_new, server_new},

@@ -47,10 +47,11 @@ PyObject *accel_http_lines(PyObject *headers, accel_http_said *said);
 
 /* ---- exchanges: http_exchange.c ------------------------------------------- */
 
-/* An exchange for a request, of a subtype of HttpExchange.  `plain_environ`:
- * environments are copies of the server's `environ`. */
+/* An exchange for a request, of a subtype of HttpExchange.  `plain`: the
+ * environment is a copy of the server's `environ`, and the application its
+ * `application`; else both are asked for. */
 PyObject *accel_http_exchange_new(PyTypeObject *type, PyObject *server,
-                                  PyObject *request, bool plain_environ);
+                                  PyObject *request, bool plain);
 
 /* Run the application and answer; -1 with an exception that was not the
  * application's. */

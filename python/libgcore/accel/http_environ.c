@@ -12,7 +12,7 @@ enum { LONGEST_NAME = 256, KEPT_NAME = 32, KEPT_NAMES = 128 };
 
 static struct {
     PyObject *method, *path, *query, *protocol, *address, *port, *type, *length,
-        *cookie, *http_1_0, *http_1_1, *get, *root, *empty, *comma, *semicolon;
+        *cookie, *raw_uri, *http_1_0, *http_1_1, *get, *root, *empty, *comma, *semicolon;
 } names;
 
 /* Variables by the header names that they came from, as those were spelt. */
@@ -98,7 +98,12 @@ static int put_target(PyObject *environ, const gcore_http_head *head)
     const char *mark = memchr(target, '?', head->target_size);
     size_t path = mark ? (size_t)(mark - target) : head->target_size;
 
-    if (put(environ, names.path, unquoted(target, path)) != 0)
+    int has_raw = PyDict_Contains(environ, names.raw_uri);
+
+    if (has_raw < 0 || put(environ, names.path, unquoted(target, path)) != 0)
+        return -1;
+    if (has_raw && put(environ, names.raw_uri,
+                       latin1(target, head->target_size)) != 0)
         return -1;
     if (mark == NULL)
         return PyObject_SetItem(environ, names.query, names.empty);
@@ -314,6 +319,7 @@ int accel_http_environ_init(PyObject *module)
         {&names.query, "QUERY_STRING"},      {&names.protocol, "SERVER_PROTOCOL"},
         {&names.address, "REMOTE_ADDR"},     {&names.port, "REMOTE_PORT"},
         {&names.type, "CONTENT_TYPE"},       {&names.length, "CONTENT_LENGTH"},
+        {&names.raw_uri, "RAW_URI"},
         {&names.cookie, "HTTP_COOKIE"},      {&names.http_1_0, "HTTP/1.0"},
         {&names.http_1_1, "HTTP/1.1"},       {&names.get, "GET"},
         {&names.root, "/"},                  {&names.empty, ""},

@@ -47,9 +47,10 @@ typedef struct {
     int64_t length;    /* Content-Length as announced, or see above */
     int64_t left;      /* of it, once the head has begun; -1: no such limit */
     int64_t sent;      /* bytes of the answer */
+    int64_t body;      /* of these, the body's */
     int code;
     char headers_sent;
-    bool dated, says_connection, plain_environ;
+    bool dated, says_connection, plain;
 } ExchangeObject;
 
 /* What wsgi.input is made of. */
@@ -64,10 +65,10 @@ static PyTypeObject *exchange_type, *input_type;
 
 /* What subclasses and servers are asked for. */
 static struct {
-    PyObject *application, *application_for, *body_timeout, *close, *end,
-        *environ, *environ_class, *fail, *file_class, *get_environ, *input,
-        *input_class, *input_failure, *log, *metrics, *metrics_path,
-        *quiet_log, *refuse_body, *send_file, *start_response, *terminated;
+    PyObject *application, *body_timeout, *close, *end, *environ,
+        *environ_class, *fail, *file_class, *find_application, *get_environ,
+        *input, *input_class, *input_failure, *log, *metrics, *quiet_log,
+        *refuse_body, *send_file, *start_response, *terminated;
 } names;
 
 static const gcore_http_head *head_of(const ExchangeObject *self)
@@ -304,6 +305,7 @@ static Py_ssize_t count_piece(ExchangeObject *self, Py_ssize_t size)
         self->sent += digits((uint64_t)size, 16) + 4;
     }
     self->sent += size;
+    self->body += size;
     return size;
 }
 
@@ -400,6 +402,7 @@ static int send_whole(ExchangeObject *self, PyObject *bytes)
             PyBytes_AsString(bytes), (size_t)size)) < 0)
         return -1;
     self->sent += head_size(self) + size;
+    self->body += size;
     return 0;
 }
 
@@ -575,7 +578,7 @@ static PyObject *new_environ(const ExchangeObject *self)
 {
     PyObject *class, *template, *environ = NULL;
 
-    if (!self->plain_environ)
+    if (!self->plain)
         return PyObject_CallMethodObjArgs(self->server, names.get_environ,
                                           NULL);
     class = PyObject_GetAttr(self->server, names.environ_class);
@@ -628,17 +631,12 @@ static int prepare(ExchangeObject *self)
     return PyObject_SetItem(self->environ, names.terminated, Py_True);
 }
 
-static PyObject *find_application(const ExchangeObject *self)
+static PyObject *find_application(ExchangeObject *self)
 {
-    PyObject *path = PyObject_GetAttr(self->server, names.metrics_path);
-
-    if (path == NULL)
-        return NULL;
-    Py_DECREF(path);
-    if (path == Py_None)
+    if (self->plain)
         return PyObject_GetAttr(self->server, names.application);
-    return PyObject_CallMethodObjArgs(self->server, names.application_for,
-                                      self->environ, NULL);
+    return PyObject_CallMethodObjArgs((PyObject *)self, names.find_application,
+                                      NULL);
 }
 
 /* An exception that was on its way, if any, becomes the context of the current
@@ -797,7 +795,7 @@ int accel_http_exchange_run(PyObject *object)
 }
 
 PyObject *accel_http_exchange_new(PyTypeObject *type, PyObject *server,
-                                  PyObject *request, bool plain_environ)
+                                  PyObject *request, bool plain)
 {
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     ExchangeObject *self = (ExchangeObject *)allocate(type, 0);
@@ -808,7 +806,7 @@ PyObject *accel_http_exchange_new(PyTypeObject *type, PyObject *server,
     self->server = server;
     Py_INCREF(request);
     self->request = request;
-    self->plain_environ = plain_environ;
+    self->plain = plain;
     self->length = NOT_ANNOUNCED;
     self->left = -1;
     return (PyObject *)self;
@@ -923,6 +921,8 @@ static PyMemberDef exchange_members[] = {
      "Whether the answer has begun."},
     {"response_length", T_LONGLONG, offsetof(ExchangeObject, sent), READONLY,
      "Bytes of the answer."},
+    {"body_length", T_LONGLONG, offsetof(ExchangeObject, body), READONLY,
+     "Bytes of its body, without chunks' frames."},
     {"time_start", T_DOUBLE, offsetof(ExchangeObject, started), 0,
      "Seconds since the epoch."},
     {"time_finish", T_DOUBLE, offsetof(ExchangeObject, finished), 0,
@@ -1030,7 +1030,6 @@ static int make_names(void)
         const char *text;
     } all[] = {
         {&names.application, "application"},
-        {&names.application_for, "application_for"},
         {&names.body_timeout, "body_timeout"},
         {&names.close, "close"},
         {&names.end, "end"},
@@ -1038,13 +1037,13 @@ static int make_names(void)
         {&names.environ_class, "environ_class"},
         {&names.fail, "fail"},
         {&names.file_class, "file_class"},
+        {&names.find_application, "find_application"},
         {&names.get_environ, "get_environ"},
         {&names.input, "wsgi.input"},
         {&names.input_class, "input_class"},
         {&names.input_failure, "failure"},
         {&names.log, "log"},
         {&names.metrics, "metrics"},
-        {&names.metrics_path, "metrics_path"},
         {&names.quiet_log, "quiet_log"},
         {&names.refuse_body, "refuse_body"},
         {&names.send_file, "send_file"},

@@ -1,0 +1,394 @@
+"""A worker for gunicorn: ``gunicorn -k libgcore.gunicorn.Worker app:app``.
+
+Each worker process serves by `gevent.pywsgi.WSGIServer`, whose engine reads
+requests and sends answers in C; the standard library is patched, so that an
+application may block. With TLS or a PROXY header in front, a greenlet each
+connection serves instead.
+
+Of gunicorn's settings, those of logging, hooks, limits, forwarded headers,
+TLS, reloading and restarting have their usual meaning. The environment has no
+``gunicorn.socket`` and no ``wsgi.early_hints``; requests are always read
+strictly.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from datetime import timedelta
+from functools import lru_cache, partial
+
+import gevent
+from gevent import monkey, pywsgi, socket
+from gevent._pywsgi_engine import EngineHandler
+from gevent._pywsgi_input import InvalidInput
+from gevent.event import Event
+from gevent.pool import Pool
+from gunicorn import SERVER_SOFTWARE
+from gunicorn.glogging import Logger
+from gunicorn.http.wsgi import WSGIErrorsWrapper
+from gunicorn.sock import ssl_context
+from gunicorn.workers import base
+
+__all__ = ["Worker"]
+
+_HEARTBEAT = 1.0  # seconds
+_NO_LIMIT = 1 << 20  # bytes of a line, for a setting of 0
+
+
+# What gunicorn's hooks and loggers look at
+
+class _Request:
+    """A request, as hooks and access logs know it."""
+
+    def __init__(self, environ):
+        self.method = environ["REQUEST_METHOD"]
+        self.uri = environ["RAW_URI"]
+        self.path = environ["PATH_INFO"]
+        self.query = environ["QUERY_STRING"]
+        self.version = tuple(
+            int(part) for part in environ["SERVER_PROTOCOL"][5:].split("."))
+        self.scheme = environ["wsgi.url_scheme"]
+        self.body = environ["wsgi.input"]
+        self.headers = [
+            (key.removeprefix("HTTP_").replace("_", "-"), value)
+            for key, value in environ.items()
+            if key.startswith("HTTP_")
+            or key in ("CONTENT_TYPE", "CONTENT_LENGTH")]
+
+
+class _Response:
+    """An answer, likewise."""
+
+    def __init__(self, handler, sent):
+        self.status = handler._orig_status or "500"
+        self.status_code = handler.code
+        self.sent = sent
+        self.response_length = sent
+        self.headers_sent = handler.headers_sent
+        self.headers = [
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in handler.response_headers or ()]
+
+
+# What both kinds of handlers do
+
+def _adapt(worker, environ, raw_headers):
+    """Make *environ* what gunicorn's settings ask for, and count the request;
+    the application. *raw_headers* returns names and values as they came."""
+    proxy = worker.trusts(environ.get("REMOTE_ADDR"))
+    if proxy:
+        _take_scheme(environ, worker.scheme_variables)
+    if proxy and worker.forwarder_headers or worker.cfg.header_map != "drop":
+        _take_underscored(worker.cfg, environ, raw_headers(),
+                          worker.forwarder_headers if proxy else ())
+    if environ["SCRIPT_NAME"]:
+        _cut_script_name(environ)
+    if worker.asks_before:
+        worker.cfg.pre_request(worker, _Request(environ))
+    worker.count_request()
+    return worker.wsgi
+
+
+def _take_scheme(environ, variables):
+    schemes = {
+        "https" if environ[name] == secure else "http"
+        for name, secure in variables.items() if name in environ}
+    if len(schemes) > 1:
+        raise InvalidInput("Contradictory scheme headers")
+    for scheme in schemes:
+        environ["wsgi.url_scheme"] = scheme
+
+
+def _take_underscored(cfg, environ, headers, allowed):
+    """Headers whose names could pass for others in an environment."""
+    for name, value in headers:
+        if "_" not in name:
+            continue
+        name = name.upper()
+        if name in allowed or "*" in allowed or cfg.header_map == "dangerous":
+            key = "HTTP_" + name.replace("-", "_")
+            environ["SCRIPT_NAME" if name == "SCRIPT_NAME" else key] = value
+        elif cfg.header_map != "drop":
+            raise InvalidInput(f"Invalid header name: {name}")
+
+
+def _cut_script_name(environ):
+    name, path = environ["SCRIPT_NAME"], environ["PATH_INFO"]
+    if not path.startswith(name):
+        raise ValueError(f"The path {path!r} does not begin with SCRIPT_NAME, "
+                         f"{name!r}")
+    environ["PATH_INFO"] = path[len(name):]
+
+
+def _head_lines(block):
+    """Names and values of a head, from its bytes."""
+    for line in block.decode("latin-1").split("\r\n")[1:]:
+        name, colon, value = line.partition(":")
+        if colon:
+            yield name, value.strip(" \t")
+
+
+def _tell(worker, handler, sent):
+    """After an answer: the access log, and the hook."""
+    if handler.environ is None:
+        return
+    request = _Request(handler.environ)
+    response = _Response(handler, sent)
+    took = timedelta(seconds=handler.time_finish - handler.time_start)
+    if worker.logs_access:
+        worker.log.access(response, request, handler.environ, took)
+    if worker.asks_after:
+        worker.cfg.post_request(worker, request, handler.environ, response)
+
+
+def _report(worker, handler, error):
+    worker.log.error("Error handling request %s",
+                     (handler.environ or {}).get("RAW_URI", ""),
+                     exc_info=error)
+
+
+class _Exchange(EngineHandler):
+    """Answers by the engine."""
+
+    __slots__ = ()
+
+    def find_application(self):
+        return _adapt(self.server.worker, self.environ,
+                      partial(_head_lines, self.request.block))
+
+    def report(self, kind, value, tb):
+        _report(self.server.worker, self, (kind, value, tb))
+
+
+class _ToldExchange(_Exchange):
+    """The same, for a worker that logs or has hooks."""
+
+    __slots__ = ()
+
+    quiet_log = None
+
+    def end(self):
+        _tell(self.server.worker, self, self.body_length)
+
+
+class _Handler(pywsgi.WSGIHandler):
+    """Answers in a greenlet each connection."""
+
+    def read_request(self, raw_requestline):
+        result = super().read_request(raw_requestline)
+        if not self.server.worker.cfg.keepalive:
+            self.close_connection = True
+        return result
+
+    def run_application(self):
+        self.application = _adapt(self.server.worker, self.environ,
+                                  self.headers.items)
+        super().run_application()
+
+    def log_request(self):
+        if self.server.worker.is_told:
+            _tell(self.server.worker, self, self.response_length)
+
+    def handle_error(self, t, v, tb):
+        if not issubclass(t, gevent.GreenletExit):
+            _report(self.server.worker, self, (t, v, tb))
+        self._send_error_response_if_possible("500 Internal Server Error")
+
+
+class _Server(pywsgi.WSGIServer):
+    """Serves one listening socket of a worker."""
+
+    handler_class = _Handler
+    strict = True
+
+    def __init__(self, worker, listener, **arguments):
+        self.worker = worker
+        self._exchanges = {
+            _Handler: _ToldExchange if worker.is_told else _Exchange}
+        self._engine_limits = {"connections": worker.worker_connections}
+        if not worker.cfg.keepalive:
+            self._engine_limits["requests"] = 1
+        super().__init__(listener, worker.wsgi, log=None,
+                         error_log=worker.log.error_log, **arguments)
+
+    def _is_plain(self):
+        return False
+
+
+class _ProxiedServer(_Server):
+    """The same, for connections that begin with a PROXY header."""
+
+    def do_handle(self, sock, address):
+        if not self.worker.may_proxy(address):
+            self.worker.log.warning("%s is no proxy that is allowed", address)
+            sock.close()
+            return
+        super().do_handle(sock, address)
+
+
+# The worker
+
+def _is_changed(cfg, name):
+    setting = cfg.settings[name]
+    return setting.get() is not setting.default
+
+
+def _networks(addresses):
+    if isinstance(addresses, str):
+        addresses = addresses.split(",")
+    return [address if address == "*"
+            else ipaddress.ip_network(address.strip(), strict=False)
+            for address in addresses if address]
+
+
+def _is_in(address, networks):
+    """Whether *address*, text, is in one of *networks*; None, of a Unix
+    socket, always is."""
+    if not address or "*" in networks:
+        return True
+    try:
+        number = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(number in network for network in networks)
+
+
+class Worker(base.Worker):
+    """See the module."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.worker_connections = self.cfg.worker_connections
+        self._woken = None
+
+    # Settings that requests ask for
+
+    def _read_settings(self):
+        cfg = self.cfg
+        networks = _networks(cfg.forwarded_allow_ips)
+        self.trusts = lru_cache(1024)(lambda peer: _is_in(peer, networks))
+        self.scheme_variables = {
+            "HTTP_" + name.upper().replace("-", "_"): value
+            for name, value in cfg.secure_scheme_headers.items()}
+        self.forwarder_headers = [
+            name.upper() for name in cfg.forwarder_headers]
+        self.asks_before = (_is_changed(cfg, "pre_request")
+                            or self.log.error_log.isEnabledFor(10))
+        self.asks_after = _is_changed(cfg, "post_request")
+        self.logs_access = self._logs_access()
+        self.is_told = self.logs_access or self.asks_after
+
+    def _logs_access(self):
+        """Whether the logger does something with accesses."""
+        cfg = self.cfg
+        return (type(self.log).access is not Logger.access
+                or bool(cfg.accesslog or cfg.logconfig or cfg.logconfig_dict
+                        or getattr(cfg, "logconfig_json", None)
+                        or (cfg.syslog
+                            and not cfg.disable_redirect_access_to_syslog)))
+
+    def may_proxy(self, address):
+        """Whether a PROXY header may come from *address*."""
+        return _is_in(address[0] if isinstance(address, tuple) else None,
+                      _networks(self.cfg.proxy_allow_ips))
+
+    def count_request(self):
+        """One more was answered, perhaps the last."""
+        self.nr += 1
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("Autorestarting worker after current request.")
+            self._stop()
+
+    # Life
+
+    def init_process(self):
+        monkey.patch_all()
+        self._woken = Event()
+        super().init_process()
+
+    def run(self):
+        """Serve until told to stop, then let answers end."""
+        self._read_settings()
+        servers = [self._serve(listener) for listener in self.sockets]
+        while self.alive:
+            self.notify()
+            self._woken.wait(_HEARTBEAT)
+            self._look_for_parent()
+        self._drain(servers)
+
+    def _serve(self, listener):
+        server = self._make_server(listener)
+        server.start()
+        return server
+
+    def _make_server(self, listener):
+        cfg = self.cfg
+        bound = getattr(listener, "sock", listener)
+        sock = socket.socket(bound.family, bound.type,
+                             fileno=os.dup(bound.fileno()))
+        proxied = cfg.proxy_protocol not in (False, None, "off")
+        arguments = self._limits()
+        if cfg.is_ssl:
+            arguments["ssl_context"] = ssl_context(cfg)
+        if cfg.is_ssl or proxied:
+            arguments["spawn"] = Pool(self.worker_connections)
+        kind = _ProxiedServer if proxied else _Server
+        return kind(self, sock, environ=self._environ(bound.getsockname()),
+                    proxy_protocol=proxied, **arguments)
+
+    def _limits(self):
+        cfg = self.cfg
+        size = cfg.limit_request_field_size
+        return {
+            "max_request_line": cfg.limit_request_line or _NO_LIMIT,
+            "max_headers": cfg.limit_request_fields,
+            "max_header_bytes":
+                size and cfg.limit_request_fields * (size + 2) + 4,
+            "idle_timeout": cfg.keepalive or None,
+            "header_timeout": cfg.timeout or None,
+        }
+
+    def _environ(self, name):
+        host, port = name[:2] if isinstance(name, tuple) else ("", "")
+        return {
+            "SERVER_NAME": host, "SERVER_PORT": str(port),
+            "SERVER_SOFTWARE": SERVER_SOFTWARE, "RAW_URI": "",
+            "SCRIPT_NAME": os.environ.get("SCRIPT_NAME", ""),
+            "wsgi.errors": WSGIErrorsWrapper(self.cfg),
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": self.cfg.workers > 1,
+        }
+
+    def _look_for_parent(self):
+        if self.ppid != os.getppid():
+            self.log.info("Parent changed, shutting down: %s", self)
+            self._stop()
+
+    def _drain(self, servers):
+        drains = [gevent.spawn(server.drain, self.cfg.graceful_timeout)
+                  for server in servers]
+        while len(gevent.wait(drains, timeout=_HEARTBEAT)) < len(drains):
+            self.notify()
+        cut = sum(drain.get() for drain in drains)
+        if cut:
+            self.log.warning("Worker graceful timeout (pid:%s), %d "
+                             "connections cut", self.pid, cut)
+
+    def _stop(self):
+        self.alive = False
+        self._woken.set()
+
+    # Signals; their handlers may run in the hub, which cannot wait
+
+    def handle_exit(self, sig, frame):
+        """Stop gracefully."""
+        self._stop()
+
+    def handle_quit(self, sig, frame):
+        """Stop at once."""
+        gevent.spawn(super().handle_quit, sig, frame)
+
+    def handle_usr1(self, sig, frame):
+        """Reopen log files."""
+        gevent.spawn(super().handle_usr1, sig, frame)
