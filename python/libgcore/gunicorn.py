@@ -20,7 +20,7 @@ from functools import lru_cache, partial
 
 import gevent
 from gevent import monkey, pywsgi, socket
-from gevent._pywsgi_engine import EngineHandler
+from gevent._pywsgi_engine import AVAILABLE, EngineHandler
 from gevent._pywsgi_input import InvalidInput
 from gevent.event import Event
 from gevent.pool import Pool
@@ -331,7 +331,7 @@ class Worker(base.Worker):
         arguments = self._limits()
         if cfg.is_ssl:
             arguments["ssl_context"] = ssl_context(cfg)
-        if cfg.is_ssl or proxied:
+        if cfg.is_ssl or proxied or not AVAILABLE:
             arguments["spawn"] = Pool(self.worker_connections)
         kind = _ProxiedServer if proxied else _Server
         return kind(self, sock, environ=self._environ(bound.getsockname()),

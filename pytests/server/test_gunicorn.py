@@ -1,0 +1,359 @@
+"""gunicorn with the worker of this package."""
+import contextlib
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from packages import needs
+
+from gevent._pywsgi_engine import AVAILABLE
+
+pytestmark = needs("gunicorn")
+
+APPLICATION = """
+import os
+import time
+
+import gevent
+
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/slow":
+        gevent.sleep(float(environ["QUERY_STRING"]))
+    elif path == "/stuck":
+        end = time.perf_counter() + 60
+        while time.perf_counter() < end:
+            pass
+    elif path == "/error":
+        raise LookupError("of the application")
+    elif path == "/environ":
+        body = repr({key: value for key, value in environ.items()
+                     if isinstance(value, (str, bool))}).encode()
+        start_response("200 OK", [])
+        return [body]
+    elif path == "/echo":
+        body = environ["wsgi.input"].read()
+        start_response("200 OK", [])
+        return iter([body])
+    elif path == "/file":
+        start_response("200 OK", [])
+        return environ["wsgi.file_wrapper"](open(__file__, "rb"))
+    start_response("200 OK", [("Content-Type", "text/plain"),
+                              ("X-Process", str(os.getpid()))])
+    return [b"ok"]
+"""
+
+STARTING = 60  # seconds
+PEM = str(Path(__file__).parent.parent / "ssl" / "localhost.pem")
+
+
+class Gunicorn:
+    """A running gunicorn."""
+
+    def __init__(self, folder, process):
+        self.folder = folder
+        self.process = process
+        self.port = None
+
+    def output(self):
+        return (self.folder / "output").read_text()
+
+    def until(self, condition):
+        end = time.monotonic() + STARTING
+        while not (found := condition()):
+            assert self.process.poll() is None, self.output()
+            assert time.monotonic() < end, self.output()
+            time.sleep(0.05)
+        return found
+
+    def connect(self):
+        sock = socket.create_connection(("127.0.0.1", self.port))
+        sock.settimeout(STARTING)
+        return sock
+
+    def ask(self, target="/", *headers, sock=None):
+        """The answer's status, headers and body."""
+        with contextlib.ExitStack() as stack:
+            if sock is None:
+                sock = stack.enter_context(self.connect())
+                headers += ("Connection: close",)
+            lines = [f"GET {target} HTTP/1.1", "Host: h", *headers, "", ""]
+            sock.sendall("\r\n".join(lines).encode())
+            return read_answer(sock)
+
+    def stop(self, sig=signal.SIGTERM):
+        self.process.send_signal(sig)
+        return self.process.wait(STARTING)
+
+
+def read_answer(sock):
+    with sock.makefile("rb") as file:
+        status = int(file.readline().split()[1])
+        headers = {}
+        while (line := file.readline()) not in (b"\r\n", b""):
+            name, _, value = line.decode().partition(":")
+            headers[name.lower()] = value.strip()
+        if headers.get("transfer-encoding") == "chunked":
+            body = b""
+            while size := int(file.readline(), 16):
+                body += file.read(size)
+                file.readline()
+            file.readline()
+        else:
+            body = file.read(int(headers.get("content-length", 0)))
+    return status, headers, body
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start gunicorn with lines of its configuration."""
+    running = []
+
+    def run(*configuration):
+        (tmp_path / "app.py").write_text(APPLICATION)
+        (tmp_path / "settings.py").write_text("\n".join((
+            "worker_class = 'libgcore.gunicorn.Worker'",
+            "bind = '127.0.0.1:0'", "control_socket_disable = True",
+            *configuration)))
+        with open(tmp_path / "output", "wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "-c", "settings.py",
+                 "app:application"],
+                cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT)
+        it = Gunicorn(tmp_path, process)
+        running.append(it)
+        it.until(lambda: "Booting worker" in it.output())
+        if "Listening at: http" in it.output():
+            it.port = int(it.output().partition("Listening at: http")[2]
+                          .split("(")[0].strip().rpartition(":")[2])
+        return it
+
+    yield run
+    for it in running:
+        if it.process.poll() is None:
+            it.process.kill()
+        it.process.wait()
+
+
+def test_answers_and_stops(start):
+    server = start("workers = 2", "accesslog = '-'")
+    pids = {server.ask()[1]["x-process"] for _ in range(10)}
+    assert str(server.process.pid) not in pids
+    status, _, body = server.ask("/file")
+    assert (status, body.decode()) == (200, APPLICATION)
+    with server.connect() as sock:
+        sock.sendall(b"POST /echo HTTP/1.1\r\nHost: h\r\n"
+                     b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+        assert read_answer(sock)[2] == b"abc"
+    assert server.ask("/?q=%20")[0] == 200
+    server.until(lambda: '"GET /?q=%20 HTTP/1.1" 200 2 "-" "-"'
+                 in server.output())
+    assert server.stop() == 0
+
+
+def test_answers_are_finished(start):
+    server = start("graceful_timeout = 50")
+    with server.connect() as slow, server.connect() as idle:
+        assert server.ask(sock=idle)[0] == 200
+        slow.sendall(b"GET /slow?2 HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert server.ask("/")[0] == 200  # so the slow one has been taken up
+        server.process.send_signal(signal.SIGTERM)
+        assert idle.recv(1) == b""
+        status, headers, body = read_answer(slow)
+        assert (status, body) == (200, b"ok")
+        assert headers["connection"] == "close"
+    assert server.process.wait(STARTING) == 0
+
+
+def test_answers_that_take_too_long_are_cut(start):
+    server = start("graceful_timeout = 1")
+    with server.connect() as slow:
+        slow.sendall(b"GET /slow?100 HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert server.ask("/")[0] == 200
+        server.process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(ConnectionResetError):
+            assert slow.recv(1) == b""
+    assert server.process.wait(STARTING) == 0
+
+
+def test_it_stops_at_once(start):
+    server = start("graceful_timeout = 100")
+    with server.connect() as slow:
+        slow.sendall(b"GET /slow?100 HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert server.ask("/")[0] == 200
+        assert server.stop(signal.SIGINT) == 0
+
+
+def test_workers_end_after_so_many_requests(start):
+    server = start("max_requests = 5", "max_requests_jitter = 2")
+    pids = {server.ask()[1]["x-process"] for _ in range(20)}
+    assert len(pids) > 2
+    assert "Autorestarting worker" in server.output()
+
+
+def test_a_stuck_worker_is_replaced(start):
+    server = start("timeout = 2")
+    before = server.ask()[1]["x-process"]
+    with server.connect() as sock:
+        sock.sendall(b"GET /stuck HTTP/1.1\r\nHost: h\r\n\r\n")
+        server.until(lambda: "WORKER TIMEOUT" in server.output())
+    assert server.ask()[1]["x-process"] != before
+
+
+def test_a_quiet_worker_is_not(start):
+    server = start("timeout = 2")
+    before = server.ask()[1]["x-process"]
+    time.sleep(4)
+    assert server.ask()[1]["x-process"] == before
+
+
+def test_changed_files_are_loaded(start):
+    server = start("reload = True", "reload_engine = 'poll'")
+    assert server.ask()[2] == b"ok"
+    (server.folder / "app.py").write_text(APPLICATION.replace("ok", "new"))
+
+    def is_new():
+        try:
+            return server.ask()[2] == b"new"
+        except (OSError, ValueError, IndexError):  # between two workers
+            return False
+
+    server.until(is_new)
+
+
+def test_forwarded_headers(start):
+    server = start("forwarder_headers = 'SCRIPT_NAME'")
+    _, _, body = server.ask("/a/environ?q", "X-Forwarded-Proto: https",
+                            "SCRIPT_NAME: /a", "OTHER_NAME: b", "X-Mine: c")
+    environ = eval(body)
+    expected = {"wsgi.url_scheme": "https", "SCRIPT_NAME": "/a",
+                "PATH_INFO": "/environ", "RAW_URI": "/a/environ?q",
+                "HTTP_X_MINE": "c", "REMOTE_ADDR": "127.0.0.1",
+                "SERVER_NAME": "127.0.0.1", "SERVER_PORT": str(server.port),
+                "wsgi.multithread": True, "wsgi.multiprocess": False}
+    assert {key: environ.get(key) for key in expected} == expected
+    assert environ["SERVER_SOFTWARE"].startswith("gunicorn/")
+    assert "b" not in environ.values()
+    assert server.ask("/", "X-Forwarded-Proto: https",
+                      "X-Forwarded-Ssl: off")[0] == 400
+
+
+def test_forwarded_headers_of_strangers(start):
+    server = start("forwarded_allow_ips = '10.0.0.0/8'")
+    environ = eval(server.ask("/environ", "X-Forwarded-Proto: https",
+                              "SCRIPT_NAME: /a")[2])
+    assert environ["wsgi.url_scheme"] == "http"
+    assert environ["SCRIPT_NAME"] == ""
+
+
+def test_refused_names(start):
+    server = start("header_map = 'refuse'")
+    assert server.ask("/", "A_b: c")[0] == 400
+    assert server.ask("/", "A-b: c")[0] == 200
+
+
+def test_errors_are_logged(start):
+    server = start()
+    assert server.ask("/error?1")[0] == 500
+    server.until(lambda: "LookupError: of the application"
+                 in server.output())
+    assert "Error handling request /error?1" in server.output()
+
+
+def test_hooks(start):
+    server = start(
+        "def pre_request(worker, request):",
+        "    worker.log.info('before %s %s', request.method, request.path)",
+        "def post_request(worker, request, environ, response):",
+        "    worker.log.info('after %s: %s %s', environ['RAW_URI'],"
+        "                    response.status, dict(response.headers))")
+    server.ask("/path")
+    server.until(lambda: "after /path: 200 OK {'Content-Type'"
+                 in server.output())
+    assert "before GET /path" in server.output()
+
+
+def test_connections_close(start):
+    server = start("keepalive = 0")
+    assert server.ask("/", sock=server.connect())[1]["connection"] == "close"
+
+
+def test_idle_connections_close(start):
+    server = start("keepalive = 1")
+    with server.connect() as sock:
+        status, headers, _ = server.ask(sock=sock)
+        assert status == 200 and "connection" not in headers
+        assert sock.recv(1) == b""
+
+
+def test_limits(start):
+    server = start("limit_request_line = 100", "limit_request_fields = 3",
+                   "limit_request_field_size = 100")
+    assert server.ask("/" + "x" * 200)[0] == 414
+    assert server.ask("/", "A: 1", "B: 2", "C: 3")[0] in (400, 431)
+    assert server.ask("/", "A: " + "1" * 400)[0] == 431
+    assert server.ask("/", "A: 1")[0] == 200
+
+
+@pytest.mark.skipif(not AVAILABLE, reason="the engine counts connections")
+def test_so_many_connections(start):
+    server = start("worker_connections = 2", "keepalive = 50")
+    with server.connect() as one, server.connect() as two:
+        assert server.ask(sock=one)[0] == server.ask(sock=two)[0] == 200
+        with server.connect() as three:
+            three.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            three.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                three.recv(1)
+            one.close()
+            three.settimeout(STARTING)
+            assert read_answer(three)[0] == 200
+
+
+def test_a_unix_socket(start, tmp_path):
+    start(f"bind = 'unix:{tmp_path / 'socket'}'")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(os.fspath(tmp_path / "socket"))
+        sock.sendall(b"GET /environ HTTP/1.1\r\nHost: h\r\n"
+                     b"X-Forwarded-Proto: https\r\n\r\n")
+        status, _, body = read_answer(sock)
+    assert status == 200
+    assert eval(body)["wsgi.url_scheme"] == "https"
+
+
+def test_tls(start):
+    server = start(f"keyfile = {PEM!r}", f"certfile = {PEM!r}",
+                   "accesslog = '-'")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with context.wrap_socket(server.connect()) as sock:
+        environ = eval(server.ask("/environ", sock=sock)[2])
+        assert environ["wsgi.url_scheme"] == "https"
+        assert environ["RAW_URI"] == "/environ"
+        assert server.ask("/error", sock=sock)[0] == 500
+    server.until(lambda: '"GET /environ HTTP/1.1" 200' in server.output())
+    assert "Error handling request /error" in server.output()
+    assert server.stop() == 0
+
+
+def test_a_proxy_header(start):
+    server = start("proxy_protocol = 'auto'")
+    with server.connect() as sock:
+        sock.sendall(b"PROXY TCP4 10.1.2.3 10.0.0.1 1234 80\r\n")
+        environ = eval(server.ask("/environ", sock=sock)[2])
+    assert environ["REMOTE_ADDR"] == "10.1.2.3"
+
+
+def test_a_proxy_header_of_a_stranger(start):
+    server = start("proxy_protocol = 'auto'", "proxy_allow_ips = '10.0.0.1'")
+    with server.connect() as sock:
+        sock.sendall(b"PROXY TCP4 10.1.2.3 10.0.0.1 1234 80\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert sock.recv(1) == b""
