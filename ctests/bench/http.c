@@ -1,6 +1,6 @@
 /*
- * An HTTP server that greets, in C: the library's, a bare loop of libev and
- * llhttp, and libevent's evhttp.
+ * An HTTP server that greets, in C: the library's, plain and under TLS, a
+ * bare loop of libev and llhttp, and libevent's evhttp.
  *
  *   http [CONNECTIONS [SECONDS [RUNS]]]
  *
@@ -39,13 +39,18 @@
 
 #include <gcore.h>
 
+#ifdef GCORE_WITH_TLS
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#endif
+
 /* Not by event2/event.h: its names are libev's with other meanings. */
 struct event_base *event_base_new(void);
 int event_base_dispatch(struct event_base *base);
 
 #define BODY "Hello, world!"
 
-enum { SERVERS = 4, MOST_RUNS = 21 };
+enum { MOST_RUNS = 21 };
 
 static void fail(const char *what)
 {
@@ -111,6 +116,75 @@ static void serve_completions(int fd)
                 greet(NULL, requests[i]);
     }
 }
+
+#ifdef GCORE_WITH_TLS
+
+/* Over TLS: connections are the server's once their handshakes are over. */
+
+static char certificate[] = "/tmp/gcore-bench-XXXXXX";
+
+static void make_certificate(void)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *x509 = X509_new();
+    FILE *file = fdopen(mkstemp(certificate), "w");
+
+    if (!key || !x509 || !file)
+        fail(certificate);
+    ASN1_INTEGER_set(X509_get_serialNumber(x509), 1);
+    X509_gmtime_adj(X509_getm_notBefore(x509), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(x509), 3600);
+    X509_set_pubkey(x509, key);
+    X509_sign(x509, key, EVP_sha256());
+    PEM_write_X509(file, x509);
+    PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL);
+    fclose(file);
+    X509_free(x509);
+    EVP_PKEY_free(key);
+}
+
+static struct {
+    gcore_http_server *server;
+    gcore_tls *tls;
+} secure;
+
+static void shaken(void *arg, int64_t result)
+{
+    gcore_stream *stream = arg;
+
+    if (result < 0 ||
+        gcore_http_server_adopt_stream(secure.server, stream) < 0)
+        gcore_stream_unref(stream);
+}
+
+static void shake(void *arg, gcore_stream *stream, int64_t result)
+{
+    (void)arg;
+    (void)result;
+    if (stream && gcore_stream_start_tls(stream, secure.tls, GCORE_TLS_SERVER,
+                                         NULL, GCORE_FOREVER, shaken,
+                                         stream) < 0)
+        gcore_stream_unref(stream);
+}
+
+static void serve_tls(int fd)
+{
+    gcore_tls_options options = {.size = sizeof options,
+                                 .certificate = certificate};
+    gcore_listener *listener;
+    gcore_hub *hub;
+
+    if (gcore_hub_new(NULL, &hub) < 0 ||
+        gcore_http_server_new(hub, NULL, &secure.server) < 0 ||
+        gcore_tls_new(&options, &secure.tls) < 0 ||
+        gcore_listener_adopt(hub, fd, NULL, &listener) < 0)
+        fail("gcore");
+    gcore_http_server_start(secure.server, greet, NULL);
+    gcore_listener_start(listener, shake, NULL);
+    gcore_hub_run(hub);
+}
+
+#endif
 
 /* libev and llhttp */
 
@@ -207,18 +281,25 @@ static void serve_evhttp(int fd)
 typedef struct subject {
     const char *name;
     void (*serve)(int fd);
+    const char *scheme;
     pid_t process;
     int port;
     double rates[MOST_RUNS];
     double costs[MOST_RUNS]; /* microseconds a request */
 } subject;
 
-static subject subjects[SERVERS] = {
-    {.name = "libev + llhttp", .serve = serve_bare},
-    {.name = "libgcore", .serve = serve_gcore},
-    {.name = "the same, completions", .serve = serve_completions},
-    {.name = "evhttp", .serve = serve_evhttp},
+static subject subjects[] = {
+    {.name = "libev + llhttp", .serve = serve_bare, .scheme = "http"},
+    {.name = "libgcore", .serve = serve_gcore, .scheme = "http"},
+    {.name = "the same, completions", .serve = serve_completions,
+     .scheme = "http"},
+    {.name = "evhttp", .serve = serve_evhttp, .scheme = "http"},
+#ifdef GCORE_WITH_TLS
+    {.name = "libgcore, TLS", .serve = serve_tls, .scheme = "https"},
+#endif
 };
+
+enum { SERVERS = sizeof subjects / sizeof *subjects };
 
 static void start(subject *it)
 {
@@ -267,8 +348,8 @@ static void run(subject *it, int at, int connections, int seconds)
     FILE *wrk;
 
     snprintf(command, sizeof command,
-             "wrk -t1 -c%d -d%ds http://127.0.0.1:%d/ 2>&1", connections,
-             seconds, it->port);
+             "wrk -t1 -c%d -d%ds %s://127.0.0.1:%d/ 2>&1", connections,
+             seconds, it->scheme, it->port);
     wrk = popen(command, "r");
     while (wrk && fgets(line, sizeof line, wrk)) {
         sscanf(line, " %lf requests in", &requests);
@@ -306,6 +387,9 @@ int main(int count, char **arguments)
         fprintf(stderr, "http [CONNECTIONS [SECONDS [RUNS]]]\n");
         return 2;
     }
+#ifdef GCORE_WITH_TLS
+    make_certificate();
+#endif
     for (int i = 0; i < SERVERS; i++)
         start(&subjects[i]);
     pin(1);
@@ -323,5 +407,8 @@ int main(int count, char **arguments)
         kill(subjects[i].process, SIGKILL);
         waitpid(subjects[i].process, NULL, 0);
     }
+#ifdef GCORE_WITH_TLS
+    unlink(certificate);
+#endif
     return 0;
 }

@@ -4,7 +4,8 @@
  * The input's first byte chooses the leniencies and how the rest is cut into
  * pieces. Whatever the bytes are: the answers are the same when they come
  * whole and in pieces, each answer is well formed, nothing follows a refusal,
- * and nothing is left behind.
+ * and nothing is left behind. A second peer, whose requests come between
+ * these pieces a byte at a time, gets its own answers and nothing else.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -102,10 +103,19 @@ static void serve(void *arg, gcore_http_request *request)
 
 /* The peer */
 
+#define OTHER_HEAD                                                            \
+    "POST /other HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+/* Over and over. */
+static const char other_request[] = OTHER_HEAD "5\r\nother\r\n0\r\n\r\n";
+
 typedef struct exchange {
     gcore_hub *hub;
     gcore_http_server *server;
     int fd;
+    int other;
+    size_t other_sent;
+    size_t other_came;
     char *answer;
     size_t size;
     bool closed;
@@ -142,6 +152,35 @@ static void settle(exchange *it)
     } while (receive(it) || progress(it) != before);
 }
 
+static void other_peer(exchange *it)
+{
+    static const size_t all = sizeof other_request - 1;
+    char wanted[200], came[400];
+    int length = snprintf(wanted, sizeof wanted,
+                          "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s",
+                          sizeof OTHER_HEAD - 1 + 5, OTHER_HEAD "other");
+    ssize_t got;
+
+    send(it->other, other_request + it->other_sent++ % all, 1, MSG_NOSIGNAL);
+    settle(it);
+    while ((got = recv(it->other, came, sizeof came, MSG_DONTWAIT)) > 0)
+        for (ssize_t i = 0; i < got; i++, it->other_came++)
+            check(came[i] == wanted[it->other_came % (size_t)length],
+                  "the other peer's answers are its own");
+    check(it->other_came == it->other_sent / all * (size_t)length,
+          "the other peer is answered");
+}
+
+static int connect_peer(exchange *it)
+{
+    int ends[2];
+
+    check(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0, "sockets");
+    fcntl(ends[1], F_SETFL, O_NONBLOCK);
+    check(gcore_http_server_adopt(it->server, ends[0]) == 0, "an adoption");
+    return ends[1];
+}
+
 static void begin(exchange *it, unsigned flags)
 {
     gcore_http_options options = {
@@ -154,18 +193,15 @@ static void begin(exchange *it, unsigned flags)
         .trailer_limit = 50,
         .body_limit = 1000,
     };
-    int ends[2];
 
     it->size = 0;
     it->closed = false;
-    check(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0, "sockets");
-    fcntl(ends[1], F_SETFL, O_NONBLOCK);
-    it->fd = ends[1];
     check(gcore_hub_new(NULL, &it->hub) == 0, "a hub");
     check(gcore_http_server_new(it->hub, &options, &it->server) == 0,
           "a server");
     check(gcore_http_server_start(it->server, serve, NULL) == 0, "a start");
-    check(gcore_http_server_adopt(it->server, ends[0]) == 0, "an adoption");
+    it->fd = connect_peer(it);
+    it->other = connect_peer(it);
 }
 
 static void end(exchange *it)
@@ -173,6 +209,7 @@ static void end(exchange *it)
     gcore_http_stats stats = {.size = sizeof stats};
 
     close(it->fd);
+    close(it->other);
     it->fd = -1;
     settle(it);
     gcore_http_server_counters(it->server, &stats);
@@ -191,6 +228,7 @@ static void converse(exchange *it, const uint8_t *bytes, size_t size,
 
         send(it->fd, bytes + at, left < piece ? left : piece, MSG_NOSIGNAL);
         settle(it);
+        other_peer(it);
     }
     settle(it);
 }

@@ -130,6 +130,10 @@ if(GCORE_BENCH)
         target_sources(${name} PRIVATE ${gcore_llhttp_files})
         target_link_libraries(${name} PRIVATE
             PkgConfig::libuv PkgConfig::libevent)
+        if(GCORE_TLS AND name STREQUAL "http")
+            target_compile_definitions(${name} PRIVATE GCORE_WITH_TLS)
+            target_link_libraries(${name} PRIVATE ${gcore_tls_libraries})
+        endif()
         if(name STREQUAL "dns")
             target_include_directories(${name} SYSTEM PRIVATE
                 ${gcore_cares_include})
