@@ -1,6 +1,7 @@
 """Behaviours of the loop, its watchers and the hub (sections 1, 2, 5)."""
 import gc
 import io
+import re
 import os
 import signal
 import socket
@@ -350,7 +351,27 @@ def test_the_context_is_formatted(hub, monkeypatch):
     gevent.spawn(lambda: int("x")).join()
     printed = hub.exception_stream.getvalue()
     assert printed.startswith("Traceback")
-    assert printed.endswith("Z <context> failed with ValueError\n\n")
+    assert re.search(r"\n\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ "
+                     r"<context> failed with ValueError\n\n$", printed)
+
+
+def test_a_failure_in_compiled_code_has_the_heading_of_a_traceback(
+        hub, monkeypatch):
+    monkeypatch.setattr(hub, "exception_stream", io.StringIO())
+    gevent.spawn(int, "x").join()
+    assert hub.exception_stream.getvalue().startswith(
+        "Traceback (most recent call last):\n")
+
+
+def test_the_text_of_a_callback(hub):
+    seen = []
+    callback = hub.loop.run_callback(lambda *args: seen.append(repr(callback)),
+                                     1, 2)
+    assert re.match(r"<callback at 0x\w+ pending callback=.* args=\(1, 2\)>$",
+                    repr(callback))
+    gevent.sleep(0)
+    assert re.match(r"<callback at 0x\w+ args=\(1, 2\)>$", seen[0])
+    assert repr(callback).endswith(" stopped>")
 
 
 def test_an_error_without_a_context_reaches_main(run_program):

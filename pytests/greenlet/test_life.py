@@ -522,3 +522,32 @@ def test_killing_oneself_without_blocking_comes_at_the_next_wait():
     made = gevent.spawn(work)
     made.join()
     assert log == ['still here'] and isinstance(made.value, GreenletExit)
+
+
+@pytest.mark.parametrize('how', [
+    lambda made: made.join(), lambda made: made.get(),
+    lambda made: gevent.joinall([made]), lambda made: gevent.wait([made]),
+    lambda made: made.kill(), lambda made: gevent.sleep(0)])
+def test_nothing_keeps_one_that_has_ended(how):
+    made = gevent.spawn(int)
+    gone = weakref.ref(made)
+    how(made)
+    del made
+    assert gone() is None
+
+
+def test_nothing_keeps_one_that_has_failed(errors):
+    gc.collect()
+    gc.disable()
+    try:
+        made = gevent.spawn(fail, ValueError('broken'))
+        gone = weakref.ref(made)
+        try:
+            made.get()
+        except ValueError:
+            pass
+        errors.clear()
+        del made
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -110,6 +110,6 @@ class LazyOnClass:
 
 
 def gmctime():
-    """The UTC time now, as text."""
+    """The UTC time now, as text: ``2026-11-21T08:29:43Z``."""
     import time
-    return time.asctime(time.gmtime())
+    return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())

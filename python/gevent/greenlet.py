@@ -447,8 +447,12 @@ class Greenlet(_engine.Task):
             raise expired_timeout(timeout)
         if self._exc_info[1] is None:
             return self.value
-        self._raise_exception()
-        return None
+        error = self._error_to_raise()
+        try:
+            del self  # or the traceback, which has this frame, would keep it
+            raise error
+        finally:
+            del error
 
     def _join_within(self, timeout):
         # join() with something else than seconds: a Timeout.
@@ -462,10 +466,18 @@ class Greenlet(_engine.Task):
             timer.cancel()
 
     def _raise_exception(self):
-        kind, error, copy = self._exc_info
-        if error.__traceback__ is None:
-            error = error.with_traceback(load_traceback(copy))
-        raise error.with_traceback(load_traceback(copy))
+        error = self._error_to_raise()
+        try:
+            del self
+            raise error
+        finally:
+            del error
+
+    def _error_to_raise(self):
+        # Nor may the frames of the copy, whose callers these are.
+        _, error, copy = self._exc_info
+        del self
+        return error.with_traceback(load_traceback(copy))
 
     # ---- links -----------------------------------------------------------
 

@@ -321,10 +321,12 @@ class Hub(WaitOperationsGreenlet):
             return
         from traceback import format_exception
         lines = format_exception(t, v, tb) if t else [f'{v}\n']
+        if t and tb is None:  # nothing but compiled code
+            lines.insert(0, 'Traceback (most recent call last):\n')
         if context is not None:
             shown = self._show_context(context, stream)
             name = getattr(t, '__name__', 'exception')
-            lines.append(f'{gmctime()}Z {shown} failed with {name}\n\n')
+            lines.append(f'{gmctime()} {shown} failed with {name}\n\n')
         for line in lines:
             stream.write(line)
         if hasattr(stream, 'flush'):

@@ -74,14 +74,13 @@ class SocketBase:
             self._wait_writable(seconds)
         return sent
 
-    def sendto(self, data, *flags_and_address):
+    def sendto(self, *args):
         """sendto(data[, flags], address) -> count"""
-        if len(flags_and_address) == 1:
-            flags_and_address = (0, *flags_and_address)
-        elif len(flags_and_address) != 2:
-            raise TypeError('sendto() takes 2 to 3 arguments (%d given)' % (
-                1 + len(flags_and_address)))
-        flags, address = flags_and_address
+        if len(args) not in (2, 3):
+            raise TypeError('sendto() takes 2 to 3 arguments (%d given)'
+                            % len(args))
+        data, address = args[0], args[-1]
+        flags = args[1] if len(args) == 3 else 0
         seconds = 0.0 if flags & _MSG_DONTWAIT else self.timeout
         while (sent := sock_sendto(self._sock, data, flags, address)) is None:
             self._wait_writable(seconds)

@@ -218,6 +218,15 @@ class callback:
         """Whether it has yet to run."""
         return self.callback is not None
 
+    def __repr__(self):
+        if self.args is None:
+            state = 'stopped'
+        elif self.callback is None:  # it runs
+            state = 'args=%r' % (self.args,)
+        else:
+            state = 'pending callback=%r args=%r' % (self.callback, self.args)
+        return '<callback at 0x%x %s>' % (id(self), state)
+
     def _run(self, loop):
         func, args, starts = self.callback, self.args, self._starts
         if func is None or args is None:
@@ -359,7 +368,8 @@ class Wait:
             if self._timer is not None:
                 loop._stop_timer(self._timer)
                 self._timer = None
-            self.greenlet = None
+            # The hub may keep the wait until its next turn.
+            self.greenlet = self.subject = None
         return self.woken
 
     def wake(self, value=None):
@@ -1473,7 +1483,11 @@ class Task(greenlet):
         if not links or self._notifier:
             return
         if len(links) == 1 and _is_direct_link(links[0]):
-            links.pop()(self)
+            link = links.pop()
+            if type(link) is Wait:
+                link.wake()  # its wait may outlast the greenlet
+            else:
+                link(self)
             return
         self._notifier = _parent_loop(self).run_callback(self._notify_links)
         for link in links:

@@ -534,9 +534,8 @@ class loop(_engine.Loop):
         """Nothing to do: children are watched without SIGCHLD."""
 
     def __repr__(self):
-        return '<%s.%s at 0x%x %s>' % (
-            type(self).__module__, type(self).__name__, id(self),
-            self._format())
+        return '<%s at 0x%x %s>' % (
+            type(self).__name__, id(self), self._format())
 
     def _format(self):
         if not self.is_open:
@@ -544,7 +543,8 @@ class loop(_engine.Loop):
         text = self.backend
         if self.default:
             text += ' default'
-        return text + ' pending=%s' % self.pendingcnt
+        return text + ' pending=%s fileno=%s' % (self.pendingcnt,
+                                                 self.fileno())
 
 
 def _do_nothing():

@@ -217,13 +217,13 @@ static int callback_set_args(PyObject *self, PyObject *args,
 static PyObject *callback_repr(PyObject *self)
 {
     CallbackObject *callback = (CallbackObject *)self;
-    const char *state = callback->args ? " pending" : " stopped";
-    if (!callback->func)
-        return PyUnicode_FromFormat("<callback at %p%s>", (void *)self,
-                                    callback->args ? " running" : state);
-    return PyUnicode_FromFormat("<callback at %p%s callback=%R args=%R>",
-                                (void *)self, state, callback->func,
-                                callback->args ? callback->args : Py_None);
+    if (!callback->args)
+        return PyUnicode_FromFormat("<callback at %p stopped>", (void *)self);
+    if (!callback->func) /* it runs */
+        return PyUnicode_FromFormat("<callback at %p args=%R>", (void *)self,
+                                    callback->args);
+    return PyUnicode_FromFormat("<callback at %p pending callback=%R args=%R>",
+                                (void *)self, callback->func, callback->args);
 }
 
 static PyMethodDef callback_methods[] = {

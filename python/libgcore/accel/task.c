@@ -375,6 +375,16 @@ static PyObject *pop_link(PyObject *links)
     return link;
 }
 
+/* A joiner is told nothing but that: its wait may outlast the greenlet. */
+static int wake_link(PyObject *link, PyObject *self)
+{
+    if (Py_TYPE(link) == accel_wait_type)
+        return accel_wait_wake((WaitObject *)link, NULL) < 0 ? -1 : 0;
+    PyObject *told = PyObject_CallFunctionObjArgs(link, self, NULL);
+    Py_XDECREF(told);
+    return told ? 0 : -1;
+}
+
 static int schedule_links(PyObject *self)
 {
     task_fields *task = fields(self);
@@ -384,10 +394,9 @@ static int schedule_links(PyObject *self)
     if (PyList_Size(task->links) == 1
         && is_direct_link(PyList_GetItem(task->links, 0))) {
         PyObject *link = pop_link(task->links);
-        PyObject *told = PyObject_CallFunctionObjArgs(link, self, NULL);
+        int failed = wake_link(link, self);
         Py_DECREF(link);
-        Py_XDECREF(told);
-        return told ? 0 : -1;
+        return failed;
     }
     PyObject *loop = parent_loop(self);
     PyObject *notify =
@@ -428,9 +437,7 @@ static int tell_link(PyObject *link, PyObject *self)
         return complete > 0 ? accel_wait_run(((GatherObject *)link)->wait)
                             : complete;
     }
-    PyObject *told = PyObject_CallFunctionObjArgs(link, self, NULL);
-    Py_XDECREF(told);
-    return told ? 0 : -1;
+    return wake_link(link, self);
 }
 
 Py_ssize_t accel_task_links(PyObject *greenlet)

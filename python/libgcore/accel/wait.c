@@ -172,6 +172,7 @@ static int park(WaitObject *wait)
     wait->state = WAIT_ENDED;
     disarm_timer(wait);
     Py_CLEAR(wait->greenlet);
+    Py_CLEAR(wait->subject); /* the hub may keep the wait until its next turn */
     int result = failed ? -1 : wait->woken;
     Py_DECREF((PyObject *)wait);
     return result;
