@@ -86,14 +86,3 @@ def test_split_at_random(serve):
             [0, *places], [*places, len(SPLIT)])]
         assert told(in_pieces(server, pieces)) == [
             "POST / abc", "POST / abc", KEPT]
-
-
-def test_reset_anywhere(serve):
-    server = serve(tell, log=None)
-    for place in range(1, len(SPLIT)):
-        with socket.create_connection(
-                ("127.0.0.1", server.server_port)) as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
-                            b"\1\0\0\0\0\0\0\0")
-            sock.sendall(SPLIT[:place])
-    assert told(talk(server, TAIL)) == [KEPT]
