@@ -78,14 +78,15 @@ void gcore__http_output_close(gcore__http_conn *conn)
 /* Sending */
 
 /* How much was taken; 0 when nothing is for now; or an error. */
-static int64_t push(gcore__http_conn *conn, struct iovec *pieces, int count)
+static int64_t push(gcore__http_conn *conn, struct iovec *pieces, int count,
+                    bool more)
 {
     int64_t sent;
 
     /* What waited at the fork is the parent's to send. */
     if (conn->blocked && gcore__http_conn_inherited(conn))
         return -ECANCELED;
-    sent = gcore__wire_send(conn, pieces, count);
+    sent = gcore__wire_send(conn, pieces, count, more);
     return sent == -EAGAIN ? 0 : sent;
 }
 
@@ -121,7 +122,8 @@ int gcore__http_cork(gcore__http_conn *conn, struct iovec *pieces, int count)
     return keep_rest(conn, pieces, count, 0) < 0 ? lose(conn, -ENOMEM) : 0;
 }
 
-int gcore__http_send(gcore__http_conn *conn, struct iovec *pieces, int count)
+static int send_pieces(gcore__http_conn *conn, struct iovec *pieces, int count,
+                       bool more)
 {
     struct iovec all[MOST_PIECES + 1];
     size_t waiting = gcore__http_unsent(conn);
@@ -135,7 +137,8 @@ int gcore__http_send(gcore__http_conn *conn, struct iovec *pieces, int count)
     };
     for (int i = 0; i < count; i++)
         all[i + 1] = pieces[i];
-    sent = push(conn, waiting ? all : all + 1, waiting ? count + 1 : count);
+    sent = push(conn, waiting ? all : all + 1, waiting ? count + 1 : count,
+                more);
     if (sent < 0)
         return lose(conn, (int)sent);
     if ((size_t)sent == waiting + size_of(pieces, count)) {
@@ -154,11 +157,21 @@ int gcore__http_send(gcore__http_conn *conn, struct iovec *pieces, int count)
     return block(conn);
 }
 
-int gcore__http_flush(gcore__http_conn *conn)
+int gcore__http_send(gcore__http_conn *conn, struct iovec *pieces, int count)
+{
+    return send_pieces(conn, pieces, count, false);
+}
+
+static int flush(gcore__http_conn *conn, bool more)
 {
     if (conn->blocked || !gcore__http_unsent(conn))
         return 0;
-    return gcore__http_send(conn, NULL, 0);
+    return send_pieces(conn, NULL, 0, more);
+}
+
+int gcore__http_flush(gcore__http_conn *conn)
+{
+    return flush(conn, false);
 }
 
 /* Files */
@@ -193,7 +206,9 @@ static void send_file(gcore__http_conn *conn)
 
 void gcore__http_file_begin(gcore__http_conn *conn)
 {
-    if (gcore__http_flush(conn) == 0 && !conn->blocked)
+    bool more = conn->request->file_left > 0;
+
+    if (flush(conn, more) == 0 && !conn->blocked)
         send_file(conn);
 }
 
@@ -208,7 +223,7 @@ static int send_waiting(gcore__http_conn *conn)
 
     if (piece.iov_len == 0)
         return 1;
-    sent = push(conn, &piece, 1);
+    sent = push(conn, &piece, 1, false);
     if (sent < 0)
         return lose(conn, (int)sent);
     if (sent > 0)

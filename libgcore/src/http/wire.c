@@ -29,13 +29,14 @@ int64_t gcore__wire_receive(gcore__http_conn *conn, void *buffer, size_t size)
 }
 
 int64_t gcore__wire_send(gcore__http_conn *conn, struct iovec *pieces,
-                         int count)
+                         int count, bool more)
 {
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
 
     if (conn->stream)
         return conn->stream->transport->send(conn->stream, pieces, count);
-    return result_of(sendmsg(conn->fd, &message, MSG_NOSIGNAL));
+    return result_of(sendmsg(conn->fd, &message,
+                             MSG_NOSIGNAL | (more ? MSG_MORE : 0)));
 }
 
 /* For files that the kernel does not send by itself. */
@@ -52,7 +53,7 @@ static int64_t copy_file(gcore__http_conn *conn, int file, int64_t offset,
     if (got <= 0)
         return got;
     piece.iov_len = (size_t)got;
-    return gcore__wire_send(conn, &piece, 1);
+    return gcore__wire_send(conn, &piece, 1, false);
 }
 
 int64_t gcore__wire_send_file(gcore__http_conn *conn, int file,

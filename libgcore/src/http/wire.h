@@ -10,8 +10,9 @@
 /* 0: the peer sends no more. Sets conn->more. */
 int64_t gcore__wire_receive(gcore__http_conn *conn, void *buffer,
                             size_t size);
+/* `more`: something follows at once, that may share a packet. */
 int64_t gcore__wire_send(gcore__http_conn *conn, struct iovec *pieces,
-                         int count);
+                         int count, bool more);
 /* 0: the file has no more. */
 int64_t gcore__wire_send_file(gcore__http_conn *conn, int file,
                               int64_t offset, size_t most);
