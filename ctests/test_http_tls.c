@@ -83,7 +83,7 @@ static void shake(gcore_stream *served)
     gcore_tls_unref(client);
 }
 
-static void connect_line(bool tls)
+static gcore_stream *open_line(bool tls)
 {
     gcore_stream *served;
     int ends[2];
@@ -95,8 +95,15 @@ static void connect_line(bool tls)
     assert_ok(gcore_stream_new(it.server.hub, ends[1], NULL, &it.client));
     if (tls)
         shake(served);
-    assert_ok(gcore_http_server_adopt_stream(it.server.server, served));
     assert_ok(gcore_stream_start(it.client, collect, NULL));
+    return served;
+}
+
+static void connect_line(bool tls)
+{
+    gcore_stream *served = open_line(tls);
+
+    assert_ok(gcore_http_server_adopt_stream(it.server.server, served));
 }
 
 static void say(const char *text, size_t size)
@@ -217,6 +224,43 @@ static void files(bool tls)
     echo_close(&it.server);
 }
 
+static bool has_come(const char *text)
+{
+    return memmem(it.got, it.size, text, strlen(text)) != NULL;
+}
+
+/* The k-th allocation fails: the connection ends, or all is answered. */
+static void without_memory(bool tls)
+{
+    static const char asked[] =
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "5\r\nhello\r\n0\r\n\r\nGET /last HTTP/1.1\r\nHost: a\r\n\r\n";
+    gcore_piece piece = {asked, sizeof asked - 1};
+    bool failed = true;
+
+    for (int k = 1; failed; k++) {
+        gcore_stream *served;
+        bool adopted, sent;
+
+        echo_open(&it.server, NULL);
+        served = open_line(tls);
+        support_fail_allocation(k);
+        adopted = gcore_http_server_adopt_stream(it.server.server,
+                                                 served) == 0;
+        sent = gcore_stream_write(it.client, &piece, 1) >= 0;
+        if (adopted && sent)
+            UNTIL(it.server.hub, it.ended || has_come("GET /last "));
+        support_fail_allocation(0);
+        failed = support_allocation_failed();
+        assert_true(failed || has_come("POST / hello"));
+        if (!adopted)
+            gcore_stream_unref(served);
+        hang_up();
+        echo_close(&it.server);
+        assert_true(k < 100);
+    }
+}
+
 /* An answer that ends with the connection and is given up in the middle must
  * not look whole: no end in TLS, no end of the socket, but a reset. */
 static void cut_answers(bool tls)
@@ -299,6 +343,18 @@ static void tls_files(void **state)
     files(true);
 }
 
+static void plain_without_memory(void **state)
+{
+    (void)state;
+    without_memory(false);
+}
+
+static void tls_without_memory(void **state)
+{
+    (void)state;
+    without_memory(true);
+}
+
 static void busy_streams(void **state)
 {
     gcore_stream *stream;
@@ -331,7 +387,8 @@ int main(void)
         TEST(plain_echoes), TEST(tls_echoes), TEST(plain_bytes),
         TEST(tls_bytes),    TEST(plain_behind_a_body),
         TEST(tls_behind_a_body), TEST(plain_files), TEST(tls_files),
-        TEST(plain_cut_answers), TEST(tls_cut_answers), TEST(busy_streams),
+        TEST(plain_cut_answers), TEST(tls_cut_answers), TEST(plain_without_memory),
+        TEST(tls_without_memory), TEST(busy_streams),
     };
     int failed;
 
