@@ -59,7 +59,7 @@ def test_names_of_the_native_module():
 def test_joinable_thread():
     seen = []
     handle = thread._ThreadHandle()
-    assert handle.ident is None
+    assert handle.ident is None and not handle.is_done()
     with pytest.raises(RuntimeError, match="not started"):
         handle.join()
     returned = thread.start_joinable_thread(

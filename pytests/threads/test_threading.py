@@ -561,3 +561,16 @@ def test_handles_are_done_in_the_child():
     thread._end_others_after_fork()
     assert handle.is_done() and not mine.is_done()
     gevent.sleep(0.01)
+
+
+def test_what_a_thread_says_of_itself(run_program):
+    run_program("""
+        from gevent import monkey; monkey.patch_all()
+        import threading
+        thread = threading.Thread(target=int)
+        assert repr(thread).endswith(", initial)>"), thread
+        thread.start()
+        assert ", started " in repr(thread), thread
+        thread.join()
+        assert ", stopped " in repr(thread), thread
+    """)

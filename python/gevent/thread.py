@@ -201,9 +201,8 @@ class _ThreadHandle:
         return self._ident
 
     def is_done(self):
-        """Is the thread not running, because it has ended or was not yet
-        started? (bool)"""
-        return self._ident is None or self._ended.is_set()
+        """Has the thread ended? (bool)"""
+        return self._ended.is_set()
 
     def _set_done(self, _greenlet=None):
         if self._ident is None:
