@@ -3,7 +3,7 @@ import re
 
 import gevent
 import pytest
-from gevent import util
+from gevent import select, socket, util
 from gevent.event import AsyncResult, Event
 from gevent.lock import RLock, Semaphore
 from gevent.queue import Channel, Queue
@@ -37,7 +37,7 @@ def spawn():
 @pytest.mark.parametrize("subject, hint", [
     (Event, r"set\(\)"),
     (AsyncResult, r"set\(\)"),
-    (Queue, r"put\(\) or get\(\)"),
+    (Queue, r"put\(\), task_done\(\) or get\(\)"),
     (Channel, r"put\(\) or get\(\)"),
 ])
 def test_objects(report, spawn, subject, hint):
@@ -57,6 +57,36 @@ def test_the_end_of_a_greenlet_and_of_several(report, spawn):
     several, = report("which have to be ready")
     assert "Waits for 2 objects (<Greenlet" in several
     assert report("Sleeps for ")
+
+
+def test_a_waiter(report, spawn):
+    waiter = gevent.hub.Waiter()
+    spawn(lambda: waiter.get())
+    line, = report("Waiter object at")
+    assert re.search(r"Waits for <.* for [\d.e-]+ s; to be woken by switch\(\)", line)
+    spawn(next, gevent.iwait([Event(), Event()]))
+    line, = report("which have to be ready")
+    assert "Waits for 2 objects (<gevent.event.Event" in line
+
+
+def test_what_switches_away_by_itself(report, spawn):
+    assert not report("switched away")
+    away = spawn(lambda: gevent.get_hub().switch())
+    assert report("Has switched away; to be resumed by its switch()")
+    away.kill()
+    assert not report("switched away")
+
+
+def test_descriptors(report, spawn):
+    here, there = socket.socketpair()
+    poll = select.poll()
+    poll.register(here, select.POLLIN)
+    for wait in lambda: select.select([here], [], []), poll.poll:
+        spawn(wait)
+    lines = report("Waits for <readiness of fd %d>" % here.fileno())
+    assert len(lines) == 2
+    assert all("to be woken by the loop" in line for line in lines)
+    there.close()
 
 
 def test_a_watcher(report, spawn):
@@ -79,6 +109,30 @@ def test_who_holds_a_lock(report, spawn, kind):
     line, = report("held by")
     assert 'held by <Greenlet "the holder"' in line
     assert not report("deadlock")
+
+
+def test_the_main_greenlet_holds_a_lock(report, spawn):
+    lock = Semaphore()
+    with lock:
+        spawn(lock.acquire)
+        line, = report("held by")
+        assert "held by %s" % gevent.getcurrent() in line
+
+
+def test_a_cycle_through_joinall(report, spawn):
+    lock = Semaphore()
+    joined = []
+
+    def hold():
+        with lock:
+            joined.append(gevent.spawn(lock.acquire))
+            gevent.joinall(joined)
+
+    holder = spawn(hold)
+    gevent.sleep(0)
+    line, = report("deadlock")
+    assert line.count("waits for") == 2 and line.count("held by") == 1
+    gevent.killall([holder, *joined])
 
 
 def test_locks_without_a_known_holder(report, spawn):

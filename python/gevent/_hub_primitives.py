@@ -33,6 +33,7 @@ class WaitOperationsGreenlet(SwitchOutGreenletWithLoop):
         # Of another loop's making.
         happened = object()
         waiter = Waiter(self)
+        waiter.subject = watcher
         watcher.start(waiter.switch, happened)
         try:
             result = waiter.get()
@@ -105,6 +106,7 @@ class _WaitIterator:
 
     def __init__(self, objects, hub, timeout, count):
         self._arrived = MultipleWaiter(hub)
+        self._arrived.subject = objects
         self._link = self._arrived.switch
         self._left = len(objects)
         if count is not None:
@@ -152,6 +154,7 @@ class _WaitIterator:
             self._timer.close()
         self._timer = None
         linked, self._linked = self._linked, ()
+        self._arrived.subject = None
         _unlink_all(linked, self._link)
 
     def __enter__(self):

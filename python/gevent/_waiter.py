@@ -1,5 +1,6 @@
 """The low-level meeting of one greenlet and the hub."""
 import sys
+from time import monotonic
 
 from greenlet import getcurrent
 
@@ -8,6 +9,9 @@ from gevent._util import _NONE
 from gevent.exceptions import ConcurrentObjectUseError
 
 __all__ = ['Waiter']
+
+#: Those with which a greenlet waits, by their id: for reports.
+parked = {}
 
 
 class Waiter:
@@ -18,10 +22,12 @@ class Waiter:
     Event, AsyncResult or Queue.
     """
 
-    __slots__ = ('hub', 'greenlet', 'value', '_exception')
+    # subject: what is waited for, where that says more than the Waiter itself.
+    __slots__ = ('hub', 'greenlet', 'value', '_exception', 'subject', 'since')
 
     def __init__(self, hub=None):
         self.hub = get_hub() if hub is None else hub
+        self.subject = None
         self.greenlet = None
         self.value = None
         self._exception = _NONE
@@ -95,9 +101,12 @@ class Waiter:
             raise ConcurrentObjectUseError(
                 'This Waiter is already used by %r' % (self.greenlet,))
         self.greenlet = getcurrent()
+        self.since = monotonic()
         try:
+            parked[id(self)] = self
             return self.hub.switch()
         finally:
+            parked.pop(id(self), None)
             self.greenlet = None
 
     def __call__(self, source):

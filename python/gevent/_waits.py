@@ -7,6 +7,7 @@ from time import monotonic
 
 from greenlet import greenlet as RawGreenlet
 
+from gevent._waiter import Waiter, parked
 from libgcore import _engine
 
 __all__ = ['describe_deadlocks', 'describe_loop', 'describe_waits']
@@ -15,10 +16,10 @@ __all__ = ['describe_deadlocks', 'describe_loop', 'describe_waits']
 class _Waiting:
     """One parked greenlet."""
 
-    def __init__(self, wait):
-        self.greenlet = wait.greenlet
-        self.subject = wait.subject
-        self.seconds = max(0.0, monotonic() - wait.since)
+    def __init__(self, greenlet, subject, since):
+        self.greenlet = greenlet
+        self.subject = subject
+        self.seconds = max(0.0, monotonic() - since)
 
     def waker(self, waiting):
         """The greenlet that alone can end the wait, or None.
@@ -26,11 +27,12 @@ class _Waiting:
         :param waiting: all that is parked, by the id of the greenlet.
         """
         subject = self.subject
+        if isinstance(subject, (list, tuple)) and len(subject) == 1:
+            subject = subject[0]
         if isinstance(subject, RawGreenlet):
             return subject
         if not getattr(subject, 'counter', 1):
-            holder = waiting.get(getattr(subject, '_holder', 0))
-            return holder.greenlet if holder is not None else None
+            return _greenlet_of(getattr(subject, '_holder', 0), waiting)
         return None
 
     def describe(self, waiting):
@@ -48,11 +50,14 @@ class _Waiting:
             if holder is not None:
                 return 'held by %s' % _name(holder)
             return 'to be woken by release()'
+        if hasattr(subject, 'woken_by'):
+            return 'to be woken by ' + subject.woken_by
         for kinds, hint in _HINTS:
             if isinstance(subject, kinds):
                 return hint
         if hasattr(subject, 'put') and hasattr(subject, 'get'):
-            return 'to be woken by put() or get() of another greenlet'
+            also = ', task_done()' if hasattr(subject, 'task_done') else ''
+            return 'to be woken by put()%s or get() of another greenlet' % also
         if hasattr(subject, 'set'):
             return 'to be woken by set()'
         return 'to be woken by what links to it tell'
@@ -62,6 +67,7 @@ _HINTS = (
     (RawGreenlet, 'which has to end'),
     (_engine.Watcher, 'to be woken by the loop'),
     ((list, tuple), 'which have to be ready'),
+    (Waiter, 'to be woken by switch() or throw() of the hub'),
 )
 
 
@@ -82,9 +88,26 @@ def _seconds(seconds):
 
 def _parked(loops):
     """All that is parked in *loops*, by the id of the greenlet."""
-    return {id(wait.greenlet): _Waiting(wait)
-            for loop in loops for wait in getattr(loop, 'waits', list)()
-            if wait.greenlet is not None}
+    waits = [(wait.greenlet, wait.subject, wait.since)
+             for loop in loops for wait in getattr(loop, 'waits', list)()]
+    waits += [(waiter.greenlet, _subject_of(waiter), waiter.since)
+              for waiter in list(parked.values())
+              if waiter.hub.loop in loops]
+    return {id(wait[0]): _Waiting(*wait)
+            for wait in waits if wait[0] is not None}
+
+
+def _subject_of(waiter):
+    return waiter if waiter.subject is None else waiter.subject
+
+
+def _greenlet_of(ident, waiting):
+    """The greenlet with that id, if it is parked or its thread's root."""
+    if ident in waiting:
+        return waiting[ident].greenlet
+    from gevent.hub import hub_ident_registry
+    roots = [hub.parent for hub in hub_ident_registry]
+    return next((root for root in roots if id(root) == ident), None)
 
 
 def _all_loops():
@@ -113,8 +136,8 @@ def _deadlocks(waiting):
     return ['deadlock: %s' % ', '.join(
         '%s waits for %s%s' % (
             _name(each.greenlet), _name(each.subject),
-            '' if isinstance(each.subject, RawGreenlet)
-            else ', held by %s' % _name(each.waker(waiting)))
+            ', held by %s' % _name(each.waker(waiting))
+            if hasattr(each.subject, 'acquire') else '')
         for each in cycle) for cycle in _cycles(waiting)]
 
 

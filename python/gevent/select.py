@@ -66,6 +66,22 @@ def _give_way():
         sleep(0)
 
 
+class _Readiness(Event):
+    """Set once one of the *descriptors* is ready."""
+
+    __slots__ = ('descriptors',)
+
+    woken_by = 'the loop'  # for reports
+
+    def __init__(self):
+        super().__init__()
+        self.descriptors = []
+
+    def __repr__(self):
+        return '<readiness of %s>' % (
+            ', '.join('fd %s' % fd for fd in self.descriptors) or 'nothing')
+
+
 class _Watching:
     """Watches descriptors until one of them is ready, or closed.
 
@@ -74,7 +90,7 @@ class _Watching:
 
     def __init__(self):
         self.fired = {}  # descriptor -> events
-        self._ready = Event()
+        self._ready = _Readiness()
         self._watchers = []
 
     def __enter__(self):
@@ -86,6 +102,7 @@ class _Watching:
 
     def start(self, fd, events):
         """Watch *fd* for *events*; one that is not open has all of them."""
+        self._ready.descriptors.append(fd)
         loop = get_hub().loop
         try:
             watcher = loop.io(fd, events)

@@ -275,6 +275,8 @@ class GreenletTree:
         wait = details['waits'].get(id(self.greenlet))
         if wait is not None:
             yield wait[0].upper() + wait[1:]
+        elif self._has_switched_away():
+            yield 'Has switched away; to be resumed by its switch() or throw()'
         limit = details['running_stack_limit']
         if details['running_stacks']:
             yield from _stack_lines('Running:', self._frame(), limit)
@@ -285,6 +287,14 @@ class GreenletTree:
         if details['locals']:
             yield from self._spawn_tree_locals_lines()
             yield from self._greenlet_locals_lines()
+
+    def _has_switched_away(self):
+        # Of those below a hub; the others are the program's own business.
+        from gevent.hub import Hub
+        return (isinstance(self.greenlet.parent, Hub)
+                and not isinstance(self.greenlet, Hub)
+                and self.greenlet is not getcurrent()
+                and self.greenlet.gr_frame is not None)
 
     def _frame(self):
         if self.greenlet is getcurrent():
