@@ -259,6 +259,17 @@ def test_an_untrusted_server(serve):
             context.wrap_socket(sock, server_hostname="localhost")
 
 
+def test_socket_that_cannot_be_wrapped_is_closed(client_context):
+    plain = socket.socket()
+    descriptor = plain.fileno()
+    with pytest.raises(UnicodeError) as raised:
+        client_context.wrap_socket(plain, server_hostname=".label.empty")
+    # Not only when the traceback is gone.
+    with pytest.raises(OSError):
+        os.fstat(descriptor)
+    assert plain.fileno() == -1 and raised.value
+
+
 # -- connecting ----------------------------------------------------------------------
 
 def test_wrapped_before_connecting(serve, client_context):

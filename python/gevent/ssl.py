@@ -135,7 +135,6 @@ class SSLSocket(socket):
         self._context = _context
         self._session = _session
         self.server_side = server_side
-        self.server_hostname = _context._encode_hostname(server_hostname)
         self.do_handshake_on_connect = do_handshake_on_connect
         self.suppress_ragged_eofs = suppress_ragged_eofs
         self._connected = False
@@ -149,9 +148,15 @@ class SSLSocket(socket):
             super().__init__(fileno=fileno)
         else:
             super().__init__(family=family, type=type, proto=proto)
-        self._connected = self._is_connected()
-        if self._connected:
-            self._begin()
+        # From here on the descriptor is this socket's to close.
+        try:
+            self.server_hostname = _context._encode_hostname(server_hostname)
+            self._connected = self._is_connected()
+            if self._connected:
+                self._begin()
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def _create(cls, sock, server_side=False, do_handshake_on_connect=True,
@@ -183,7 +188,6 @@ class SSLSocket(socket):
                 raise
             return False
         if data:
-            self.close()
             reason = "Closed before TLS handshake with data in recv buffer."
             error = SSLError(not_connected, reason)
             error.reason = reason
@@ -192,17 +196,13 @@ class SSLSocket(socket):
         return False
 
     def _begin(self):
-        try:
-            self._sslobj = self._make_sslobj()
-            if self.do_handshake_on_connect:
-                if self.timeout == 0.0:
-                    raise ValueError(
-                        "do_handshake_on_connect should not be specified "
-                        "for non-blocking sockets")
-                self.do_handshake()
-        except BaseException:
-            self.close()
-            raise
+        self._sslobj = self._make_sslobj()
+        if self.do_handshake_on_connect:
+            if self.timeout == 0.0:
+                raise ValueError(
+                    "do_handshake_on_connect should not be specified "
+                    "for non-blocking sockets")
+            self.do_handshake()
 
     def _make_sslobj(self):
         return self._context._wrap_socket(
