@@ -42,6 +42,15 @@ def test_the_environment(serve):
     assert type(environ) is dict
 
 
+def test_long_names_of_headers(serve):
+    def application(environ, start_response):
+        start_response("200 OK", TEXT)
+        return [environ["HTTP_" + "A" * 300].encode()]
+
+    assert talk(serve(application), get("/", "a" * 300 + ": b")).endswith(
+        b"\r\n\r\nb")
+
+
 def test_one_process_of_several(serve):
     server = serve(plain, environ={"wsgi.multiprocess": True})
     assert server.max_accept == 1
@@ -158,6 +167,40 @@ def test_bad_responses(serve, quiet, status, headers):
     assert len(quiet) == 1
 
 
+@pytest.mark.parametrize("status, headers", [
+    ("100 Continue", []), ("199 X", []), ("99 X", []),
+    ("200 OK", [("Content-Length", "x")]), ("200 OK", [("A B", "c")]),
+    ("200 OK", [("", "c")])])
+@pytest.mark.parametrize("result", [[b"a"], (b"a", b"b"), iter([b"a"])])
+def test_answers_that_the_engine_refuses(serve, quiet, reader, status, headers,
+                                         result):
+    if reader == "handlers":
+        pytest.skip("handlers send them as they are, as upstream does")
+
+    def application(_environ, start_response):
+        start_response(status, headers)
+        return result
+
+    server = serve(application, wsgi=False)
+    response = talk(server, get() * 2)
+    assert response.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+    assert response.count(b"HTTP/1.1 ") == 1
+    assert response.endswith(b"\r\n\r\nInternal Server Error")
+    error, = quiet
+    assert isinstance(error, ValueError) and "malformed" in str(error)
+    line, = server.log.lines()
+    assert '" 500 ' in line
+
+
+def test_headers_that_are_lists(serve):
+    def application(_environ, start_response):
+        start_response("200 OK", [["A", "b"], ["Content-Length", "2"]])
+        return [b"ok"]
+
+    response = talk(serve(application, wsgi=False), get())
+    assert b"\r\nA: b\r\n" in response and response.endswith(b"ok")
+
+
 # -- errors of the application ---------------------------------------------------------
 
 def test_an_error_before_the_response(serve, quiet):
@@ -209,8 +252,16 @@ def test_nothing_started(serve, quiet):
 
 
 def test_nothing_said(serve, quiet):
-    server = serve(lambda *_: [])
-    assert talk(server, get(version="1.0"), closed=False) == b""
+    # The answer to the next request would pass for the missing one.
+    def application(environ, start_response):
+        if environ["PATH_INFO"] == "/silent":
+            return []
+        return plain(environ, start_response)
+
+    server = serve(application, wsgi=False)
+    for version in ("1.0", "1.1"):
+        silent = get("/silent", "Connection: keep-alive", version=version)
+        assert talk(server, silent + get(), closed=False) == b""
     assert not quiet
 
 
@@ -291,6 +342,20 @@ def test_100_continue(serve):
         response = talk(server, post(b"abc", "Content-Length: 3",
                                      f"Expect: {expected}"))
         assert b"100 Continue" not in response
+
+
+def test_no_100_continue_within_a_response(serve):
+    def application(environ, start_response):
+        write = start_response("200 OK", TEXT)
+        write(b"start")
+        return [environ["wsgi.input"].read(-1)]
+
+    for header, body in (("Content-Length: 3", b"abc"),
+                         ("Transfer-Encoding: chunked",
+                          b"3\r\nabc\r\n0\r\n\r\n")):
+        response = talk(serve(application), post(
+            body, header, "Expect: 100-continue"))
+        assert split(response)[2] == b"5\r\nstart\r\n3\r\nabc\r\n0\r\n\r\n"
 
 
 def test_no_delay(serve):
@@ -472,6 +537,19 @@ def test_an_upgrade(serve):
                                 "Upgrade: websocket") + b"line\nmore")
     assert response.startswith(b"HTTP/1.1 101 Switching\r\n")
     assert response.endswith(b"\r\n\r\nLINE\n")
+
+
+@pytest.mark.parametrize("protocol", ["other", "websocket"])
+def test_an_upgrade_has_no_end(serve, protocol):
+    # Whoever takes the input for terminated would read for ever.
+    def application(environ, start_response):
+        start_response("200 OK", TEXT)
+        return [repr(environ["wsgi.input_terminated"]).encode()]
+
+    server = serve(application)
+    upgrade = get("/", "Connection: Upgrade", f"Upgrade: {protocol}")
+    assert split(talk(server, upgrade))[2] == b"False"
+    assert split(talk(server, get()))[2] == b"True"
 
 
 @pytest.mark.parametrize("protocol", ["h2c", "websocket"])

@@ -370,7 +370,8 @@ class WSGIHandler:
             else:
                 env[key] = value
         self.wsgi_input = env["wsgi.input"] = self._make_input()
-        env["wsgi.input_terminated"] = True
+        # What follows a request to upgrade has no end of its own.
+        env["wsgi.input_terminated"] = not self._upgrade_requested()
         return env
 
     def _headers(self):
@@ -454,8 +455,9 @@ class WSGIHandler:
             self.write(b"")
         if self.response_use_chunked:
             self._sendall(b"0\r\n\r\n")
-        if self._body_left:
-            # The client would take the next response for the rest.
+        if self._body_left or not (self.status or self.headers_sent):
+            # The client would take the next response for the rest, or for
+            # this one.
             self.close_connection = True
 
     def _pieces(self):
@@ -594,6 +596,9 @@ class WSGIHandler:
         head.append(b"\r\n")
         body = self._framed(data)
         self.headers_sent = True
+        if isinstance(self.wsgi_input, Input):
+            # "100 Continue" would pass for a piece of the body.
+            self.wsgi_input.send_100_continue_enabled = False
         if len(body) <= _JOIN_LIMIT:
             self._sendall(b"".join([*head, body]))
         else:

@@ -148,12 +148,12 @@ static void note(accel_http_said *said, const char *name, size_t size,
         said->date = true;
 }
 
-static int add_header(lines *it, PyObject *header, accel_http_said *said)
+static int add_pair(lines *it, PyObject *header, accel_http_said *said)
 {
     size_t start = it->size, name_size;
     PyObject *value;
 
-    if (!PyTuple_Check(header) || PyTuple_Size(header) != 2) {
+    if (PyTuple_Size(header) != 2) {
         PyErr_Format(PyExc_TypeError,
                      "A header must be a tuple of name and value, not %R",
                      header);
@@ -170,6 +170,27 @@ static int add_header(lines *it, PyObject *header, accel_http_said *said)
     if (same(it->bytes + start, name_size, "transfer-encoding"))
         it->size = start; /* framing is the server's */
     return 0;
+}
+
+/* A header is a tuple, or a list, of name and value; what `said` borrows of it
+ * lives as long as the list of headers. */
+static int add_header(lines *it, PyObject *header, accel_http_said *said)
+{
+    PyObject *pair;
+    int result;
+
+    if (PyTuple_Check(header))
+        return add_pair(it, header, said);
+    pair = PyList_Check(header) ? PyList_AsTuple(header) : NULL;
+    if (pair == NULL) {
+        PyErr_Format(PyExc_TypeError,
+                     "A header must be a tuple of name and value, not %R",
+                     header);
+        return -1;
+    }
+    result = add_pair(it, pair, said);
+    Py_DECREF(pair);
+    return result;
 }
 
 PyObject *accel_http_lines(PyObject *headers, accel_http_said *said)

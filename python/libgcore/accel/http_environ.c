@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { LONGEST_NAME = 256, KEPT_NAME = 32, KEPT_NAMES = 128 };
+enum { SHORT_NAME = 256, KEPT_NAME = 32, KEPT_NAMES = 128 };
 
 static struct {
     PyObject *method, *path, *query, *protocol, *address, *port, *type, *length,
@@ -126,20 +126,26 @@ static int put_peer(PyObject *environ, const gcore_http_head *head)
  * underscore would make pass for another, and for what is not in HTTP_. */
 static PyObject *make_variable(const char *name, size_t size)
 {
-    char text[LONGEST_NAME + 5] = "HTTP_";
+    char shorter[SHORT_NAME + 5];
+    char *text = size <= SHORT_NAME ? shorter : PyMem_Malloc(size + 5);
+    PyObject *result = NULL;
 
-    if (size > LONGEST_NAME)
-        return NULL;
-    for (size_t i = 0; i < size; i++) {
-        char c = name[i];
+    if (text == NULL)
+        return PyErr_NoMemory();
+    memcpy(text, "HTTP_", 5);
+    if (memchr(name, '_', size) == NULL) {
+        for (size_t i = 0; i < size; i++) {
+            char c = name[i];
 
-        if (c == '_')
-            return NULL;
-        if (c >= 'a' && c <= 'z')
-            c = (char)(c - 'a' + 'A');
-        text[5 + i] = c == '-' ? '_' : c;
+            if (c >= 'a' && c <= 'z')
+                c = (char)(c - 'a' + 'A');
+            text[5 + i] = c == '-' ? '_' : c;
+        }
+        result = latin1(text, size + 5);
     }
-    return latin1(text, size + 5);
+    if (text != shorter)
+        PyMem_Free(text);
+    return result;
 }
 
 static struct kept *place_of(const char *name, size_t size)

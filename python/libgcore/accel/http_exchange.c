@@ -274,14 +274,30 @@ static bool is_chunked(const ExchangeObject *self)
     return self->left < 0 && head_of(self)->minor > 0;
 }
 
+/* -1 with an exception if the engine did not take the head. One that is
+ * malformed has not been sent: another answer may be. */
+static int begun(ExchangeObject *self, int result)
+{
+    self->headers_sent = result != -EINVAL;
+    if (self->headers_sent)
+        return failed(result);
+    PyErr_Format(PyExc_ValueError,
+                 "The status or a header of the response is malformed: %R, "
+                 "%R", self->line, self->block);
+    return -1;
+}
+
 static int start(ExchangeObject *self)
 {
     gcore_http_request *request = accel_http_request(self->request);
+    int result = -EINVAL;
 
-    self->headers_sent = true;
-    if (failed(gcore_http_start(request, self->code, reason_of(self),
-                                PyBytes_AsString(self->block),
-                                (size_t)PyBytes_Size(self->block))) < 0)
+    /* The engine would take other 1xx for answers before the answer. */
+    if (self->code >= 200 || self->code == 101)
+        result = gcore_http_start(request, self->code, reason_of(self),
+                                  PyBytes_AsString(self->block),
+                                  (size_t)PyBytes_Size(self->block));
+    if (begun(self, result) < 0)
         return -1;
     self->sent += head_size(self);
     if (self->length >= 0)
@@ -385,23 +401,24 @@ static int send_whole(ExchangeObject *self, PyObject *bytes)
 {
     Py_ssize_t size = PyBytes_Size(bytes);
     bool head = is_head(self);
+    int64_t line = 0;
 
     if (self->length >= 0 && self->length != size && !head)
         return send_misfit(self, bytes);
-    self->headers_sent = true;
     if (head) {
         if (announce(self, size) < 0)
             return -1;
         size = 0;
     } else if (self->length == NOT_ANNOUNCED && !is_bodiless(self)) {
-        self->sent += LENGTH_SIZE + digits((uint64_t)size, 10);
+        line = LENGTH_SIZE + digits((uint64_t)size, 10);
     }
-    if (failed(gcore_http_respond(
-            accel_http_request(self->request), self->code, reason_of(self),
-            PyBytes_AsString(self->block), (size_t)PyBytes_Size(self->block),
-            PyBytes_AsString(bytes), (size_t)size)) < 0)
+    if (begun(self, gcore_http_respond(
+                        accel_http_request(self->request), self->code,
+                        reason_of(self), PyBytes_AsString(self->block),
+                        (size_t)PyBytes_Size(self->block),
+                        PyBytes_AsString(bytes), (size_t)size)) < 0)
         return -1;
-    self->sent += head_size(self) + size;
+    self->sent += head_size(self) + line + size;
     self->body += size;
     return 0;
 }
