@@ -1,6 +1,7 @@
 """The servers that `serving.py` measures, one a process.
 
-    servers.py KIND [--packages FOLDER] [--certificate FILE] [--busy] [--no-delay]
+    servers.py KIND [--packages FOLDER] [--certificate FILE] [--busy]
+               [--no-delay] [--log] [--worker CLASS]
 
 Serves until it is killed; prints ``port N`` when it is ready. *FOLDER* is where
 packages are found that the interpreter does not have.
@@ -83,7 +84,8 @@ def serve_pywsgi(options, app=application):
                          certfile=options.certificate)
     if options.no_delay:
         arguments.update(handler_class=NoDelay)
-    server = pywsgi.WSGIServer(("127.0.0.1", 0), app, log=None, backlog=1024,
+    log = open(os.devnull, "w") if options.log else None
+    server = pywsgi.WSGIServer(("127.0.0.1", 0), app, log=log, backlog=1024,
                                **arguments)
     server.start()
     ready(server.server_port)
@@ -94,11 +96,12 @@ def serve_pywsgi_flask(options):
     serve_pywsgi(options, flask_application())
 
 
-def serve_gunicorn(_options):
+def serve_gunicorn(options):
     port = free_port()
     ready(port)
     sys.path.insert(0, os.path.dirname(__file__))
-    sys.argv = ["gunicorn", "-k", "gevent", "-w", "1", "--keep-alive", "60",
+    sys.argv = ["gunicorn", "-k", options.worker, "-w", "1",
+                "--keep-alive", "60", "--worker-connections", "5000",
                 "-b", f"127.0.0.1:{port}", "--log-level", "critical",
                 "servers:application"]
     from gunicorn.app.wsgiapp import run
@@ -170,6 +173,8 @@ def main():
     parser.add_argument("--certificate")
     parser.add_argument("--busy", action="store_true")
     parser.add_argument("--no-delay", action="store_true")
+    parser.add_argument("--log", action="store_true")
+    parser.add_argument("--worker", default="gevent")
     options = parser.parse_args()
     if options.packages:
         sys.path.append(options.packages)

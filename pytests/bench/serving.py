@@ -10,9 +10,11 @@ import fnmatch
 import json
 import os
 import re
+import resource
 import select
 import signal
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -23,16 +25,21 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 SERVERS = HERE / "servers.py"
 POST_SCRIPT = HERE / "post.lua"
-IDLE_CONNECTIONS = 1_000
+IDLE_CONNECTIONS = 4_000
+IDLE_TARGET = 2_560  # bytes
 STARTING = 20  # seconds a server may take to answer
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 #: What a server did: requests and CPU seconds each; `p99` in seconds
 Figures = namedtuple("Figures", "rate cpu p99")
 
-#: *ours* and *theirs* are arguments of servers.py; *target* is the ratio of
-#: rates or of CPU times to reach, None: shown only
-Row = namedtuple("Row", "name client ours theirs side target",
-                 defaults=("upstream", None))
+#: Another server for a work: *arguments* of servers.py, the interpreter that
+#: it runs on, and the ratio of rates or of CPU times to reach (None: shown)
+Other = namedtuple("Other", "name arguments side target",
+                   defaults=("upstream", None))
+
+#: A work for *ours* and *others*, which take turns
+Work = namedtuple("Work", "name client ours others")
 
 
 def wrk(path="/", connections=50, *arguments):
@@ -44,42 +51,42 @@ def post(path, size, connections=50):
     return ("wrk", path, connections, ("-s", str(POST_SCRIPT)), str(size))
 
 
+def beside_upstream(name, client, target, *options):
+    """Work for pywsgi, here and on upstream with TCP_NODELAY."""
+    return Work(name, client, ("pywsgi", *options),
+                [Other("", ("pywsgi", *options, "--no-delay"), target=target)])
+
+
 HELLO = wrk()
-PYWSGI = ("pywsgi",)
-ROWS = (
-    Row("echo, 50 connections", ("echo",), ("echo",), ("echo",), target=1.6),
-    Row("echo, beside uvloop", ("echo",), ("echo",), ("uvloop_echo",),
-        "peers", 0.9),
-    Row("hello, beside upstream as shipped", HELLO, PYWSGI, PYWSGI, target=30),
-    Row("hello, beside upstream with TCP_NODELAY", HELLO, PYWSGI,
-        ("pywsgi", "--no-delay"), target=5),
-    Row("hello, 400 connections", wrk("/", 400), PYWSGI,
-        ("pywsgi", "--no-delay"), target=8),
-    Row("a connection a request",
-        wrk("/", 50, "-H", "Connection: close"), PYWSGI,
-        ("pywsgi", "--no-delay"), target=2.5),
-    Row("10 KB down", wrk("/10k"), PYWSGI, ("pywsgi", "--no-delay"), target=2),
-    Row("1 MB down", wrk("/1m"), PYWSGI, ("pywsgi", "--no-delay"), target=2),
-    Row("10 KB up", post("/", 10_000), PYWSGI, ("pywsgi", "--no-delay"),
-        target=2),
-    Row("1 MB up", post("/", 1_000_000), PYWSGI, ("pywsgi", "--no-delay"),
-        target=2),
-    Row("1,000 chunks", wrk("/stream"), PYWSGI, ("pywsgi", "--no-delay"),
-        target=2),
-    Row("hello over TLS", HELLO, ("pywsgi", "--certificate"),
-        ("pywsgi", "--certificate", "--no-delay"), target=2),
-    Row("hello, a busy thread", HELLO, ("pywsgi", "--busy"),
-        ("pywsgi", "--busy", "--no-delay"), target=5),
-    Row("gunicorn -k gevent", HELLO, ("gunicorn",), ("gunicorn",),
-        target=3),
-    Row("flask, beside upstream", HELLO, ("pywsgi_flask",),
-        ("pywsgi_flask", "--no-delay")),
-    Row("flask, beside granian", HELLO, ("pywsgi_flask",),
-        ("granian_flask",), "peers"),
-    Row("flask, beside waitress", HELLO, ("pywsgi_flask",),
-        ("waitress_flask",), "peers"),
-    Row("flask, beside gunicorn gthread", HELLO, ("pywsgi_flask",),
-        ("gthread_flask",), "peers"),
+WORKS = (
+    Work("echo, 50 connections", ("echo",), ("echo",), [
+        Other("", ("echo",), target=1.6),
+        Other("uvloop", ("uvloop_echo",), "peers", 0.9)]),
+    Work("hello", HELLO, ("pywsgi",), [
+        Other("as shipped", ("pywsgi",), target=30),
+        Other("TCP_NODELAY", ("pywsgi", "--no-delay"), target=5)]),
+    Work("hello, logged", HELLO, ("pywsgi", "--log"), [
+        Other("TCP_NODELAY", ("pywsgi", "--log", "--no-delay"))]),
+    beside_upstream("hello, 400 connections", wrk("/", 400), 8),
+    beside_upstream("a connection a request",
+                    wrk("/", 50, "-H", "Connection: close"), 2.5),
+    beside_upstream("10 KB down", wrk("/10k"), 2),
+    beside_upstream("1 MB down", wrk("/1m"), 2),
+    beside_upstream("10 KB up", post("/", 10_000), 2),
+    beside_upstream("1 MB up", post("/", 1_000_000), 2),
+    beside_upstream("1,000 chunks", wrk("/stream"), 2),
+    beside_upstream("hello over TLS", ("steady",), 2, "--certificate"),
+    beside_upstream("hello, a busy thread", HELLO, 5, "--busy"),
+    Work("gunicorn, our worker", HELLO,
+         ("gunicorn", "--worker", "libgcore.gunicorn.Worker"),
+         [Other("-k gevent", ("gunicorn",), target=3)]),
+    Work("gunicorn -k gevent", HELLO, ("gunicorn",),
+         [Other("", ("gunicorn",))]),
+    Work("flask", HELLO, ("pywsgi_flask",), [
+        Other("TCP_NODELAY", ("pywsgi_flask", "--no-delay")),
+        Other("granian", ("granian_flask",), "peers"),
+        Other("waitress", ("waitress_flask",), "peers"),
+        Other("gunicorn gthread", ("gthread_flask",), "peers")]),
 )
 
 
@@ -151,12 +158,16 @@ def wait_until_open(port):
 # -- clients -----------------------------------------------------------------
 
 def seconds(text):
-    number, unit = re.fullmatch(r"([\d.]+)([a-z]+)", text).groups()
+    found = re.fullmatch(r"([\d.]+)([a-z]+)", text)
+    if not found:  # nothing was answered
+        return None
+    number, unit = found.groups()
     return float(number) * {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60}[unit]
 
 
-def run_wrk(port, duration, setting, secure, path, connections, arguments,
-            size="0"):
+def run_wrk(port, duration, setting, secure, begin, path, connections,
+            arguments, size="0"):
+    begin()
     done = subprocess.run(
         ["taskset", "-c", setting.client_core, "wrk", "-t1", "--latency",
          f"-c{connections}", f"-d{duration}s", *arguments,
@@ -169,7 +180,8 @@ def run_wrk(port, duration, setting, secure, path, connections, arguments,
     return count, seconds(re.search(r"99%\s+(\S+)", done)[1])
 
 
-def run_echo(port, duration, setting, _secure, connections=50, size=64):
+def run_echo(port, duration, setting, _secure, begin, connections=50,
+             size=64):
     """Ping-pong on all connections; the number of rounds."""
     os.sched_setaffinity(0, {int(setting.client_core)})
     message = b"x" * size
@@ -181,6 +193,7 @@ def run_echo(port, duration, setting, _secure, connections=50, size=64):
         poll.register(peer, select.EPOLLIN)
         peers[peer.fileno()] = peer
         peer.send(message)
+    begin()
     count, end = 0, time.monotonic() + duration
     while time.monotonic() < end:
         for fd, _event in poll.poll():
@@ -193,41 +206,78 @@ def run_echo(port, duration, setting, _secure, connections=50, size=64):
     return count, None
 
 
-CLIENTS = {"wrk": run_wrk, "echo": run_echo}
+def run_steady(port, duration, setting, secure, begin, connections=50):
+    """Requests on connections that are there when the measurement begins:
+    handshakes of TLS cost much more than requests do."""
+    os.sched_setaffinity(0, {int(setting.client_core)})
+    peers = [connect(port) for _ in range(connections)]
+    if secure:
+        context = ssl._create_unverified_context()
+        peers = [context.wrap_socket(peer) for peer in peers]
+    begin()
+    count, end = 0, time.monotonic() + duration
+    while time.monotonic() < end:
+        for peer in peers:
+            peer.sendall(GET)
+        for peer in peers:
+            read_hello(peer)
+        count += connections
+    for peer in peers:
+        peer.close()
+    return count, None
 
 
-def measure_once(python, arguments, client, setting, busy):
+CLIENTS = {"wrk": run_wrk, "echo": run_echo, "steady": run_steady}
+
+
+def measure_once(python, arguments, client, setting):
     kind, *rest = client
     secure = "--certificate" in arguments
     with serving(python, arguments, setting) as (process, port):
-        CLIENTS[kind](port, 1, setting, secure, *rest)  # warm
-        before, start = cpu_seconds(process.pid), time.monotonic()
-        count, p99 = CLIENTS[kind](
-            port, setting.duration, setting, secure, *rest)
-        cpu = cpu_seconds(process.pid) - before
+        began = []
+
+        def begin():
+            began[:] = cpu_seconds(process.pid), time.monotonic()
+
+        run = CLIENTS[kind]
+        run(port, 1, setting, secure, begin, *rest)  # warm
+        count, p99 = run(port, setting.duration, setting, secure, begin, *rest)
+        cpu = cpu_seconds(process.pid) - began[0]
         if not count:
             raise SystemExit(f"{arguments}: no request was answered")
-        return Figures(count / (time.monotonic() - start),
-                       float("inf") if busy else cpu / count, p99)
+        return Figures(count / (time.monotonic() - began[1]),
+                       None if "--busy" in arguments else cpu / count, p99)
+
+
+def connect(port):
+    return socket.create_connection(("127.0.0.1", port))
+
+
+def read_hello(peer):
+    answer = b""
+    while not answer.endswith(b"Hello, world!\n"):
+        data = peer.recv(4096)
+        if not data:
+            raise SystemExit("a connection was closed")
+        answer += data
 
 
 def idle_bytes(python, setting):
-    """Memory that a connection costs that waits for its next request."""
-    with serving(python, PYWSGI, setting) as (process, port):
-        peers = []
+    """Memory that a connection costs that waits for its next request: what
+    the server has grown by when it has thousands more of them."""
+    peers = []
 
-        def connect(count):
-            for _ in range(count):
-                peer = socket.create_connection(("127.0.0.1", port))
-                peer.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-                answer = b""
-                while not answer.endswith(b"Hello, world!\n"):
-                    answer += peer.recv(4096)
-                peers.append(peer)
+    def add(count):
+        for _ in range(count):
+            peer = connect(port)
+            peer.sendall(GET)
+            read_hello(peer)
+            peers.append(peer)
 
-        connect(50)
+    with serving(python, ("pywsgi",), setting) as (process, port):
+        add(200)
         before = resident_bytes(process.pid)
-        connect(IDLE_CONNECTIONS)
+        add(IDLE_CONNECTIONS)
         grown = resident_bytes(process.pid) - before
         for peer in peers:
             peer.close()
@@ -245,35 +295,48 @@ def ms(figure):
     return "-" if figure is None else f"{figure * 1e3:.1f}"
 
 
-def measure(row, setting):
+def ratio(one, other):
+    return None if None in (one, other) else one / other
+
+
+def compare(work, other, mine, theirs):
+    rate, cpu = ratio(mine.rate, theirs.rate), ratio(theirs.cpu, mine.cpu)
+    return {"name": f"{work.name}, {other.name}".rstrip(", "),
+            "target": other.target, "ours": mine._asdict(),
+            "theirs": theirs._asdict(), "rate_ratio": rate, "cpu_ratio": cpu}
+
+
+def measure(work, setting):
     pythons = {"upstream": setting.upstream_python,
                "peers": setting.peers_python}
-    ours, theirs = [], []
-    busy = "--busy" in row.ours
+    ours, theirs = [], [[] for _ in work.others]
     for _ in range(setting.runs):
-        ours.append(measure_once(setting.python, row.ours, row.client,
-                                 setting, busy))
-        theirs.append(measure_once(pythons[row.side], row.theirs, row.client,
-                                   setting, busy))
-    mine, other = median(ours), median(theirs)
-    return {"name": row.name, "target": row.target,
-            "ours": mine._asdict(), "theirs": other._asdict(),
-            "rate_ratio": mine.rate / other.rate,
-            "cpu_ratio": None if busy else other.cpu / mine.cpu}
+        ours.append(measure_once(setting.python, work.ours, work.client,
+                                 setting))
+        for other, runs in zip(work.others, theirs):
+            runs.append(measure_once(pythons[other.side], other.arguments,
+                                     work.client, setting))
+    return [compare(work, other, median(ours), median(runs))
+            for other, runs in zip(work.others, theirs)]
+
+
+def number(figure, form=".2f"):
+    return "-" if figure is None else format(figure, form)
+
+
+def microseconds(figure):
+    return number(figure and figure * 1e6, ".1f")
 
 
 def result_cells(result):
     ours, theirs = result["ours"], result["theirs"]
-    cpu = result["cpu_ratio"]
-    best = max(result["rate_ratio"], cpu or 0)
+    best = max(result["rate_ratio"], result["cpu_ratio"] or 0)
     target = result["target"]
     missed = target is not None and best < target
     return [result["name"], f"{ours['rate']:,.0f}", f"{theirs['rate']:,.0f}",
-            f"{result['rate_ratio']:.2f}",
-            "-" if cpu is None else f"{ours['cpu'] * 1e6:.1f}",
-            "-" if cpu is None else f"{theirs['cpu'] * 1e6:.1f}",
-            "-" if cpu is None else f"{cpu:.2f}",
-            ms(ours["p99"]), ms(theirs["p99"]),
+            number(result["rate_ratio"]),
+            microseconds(ours["cpu"]), microseconds(theirs["cpu"]),
+            number(result["cpu_ratio"]), ms(ours["p99"]), ms(theirs["p99"]),
             "-" if target is None else f"{target}{' missed' if missed else ''}"]
 
 
@@ -304,25 +367,35 @@ def make_certificate(folder):
     return path
 
 
+def raise_descriptor_limit():
+    """Also for servers, which inherit it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main(setting):
     cores = sorted(os.sched_getaffinity(0))
     setting.server_core, setting.client_core = str(cores[0]), str(cores[-1])
     setting.certificate = make_certificate(setting.folder)
-    rows = [row for row in ROWS if not setting.rows or any(
-        fnmatch.fnmatch(row.name, f"*{pattern}*") for pattern in setting.rows)]
+    works = [work for work in WORKS if not setting.rows or any(
+        fnmatch.fnmatch(work.name, f"*{pattern}*") for pattern in setting.rows)]
+    raise_descriptor_limit()
     print(f"medians of {setting.runs} runs of {setting.duration} s; "
           "ratios: more is better for us\n")
     print_cells(HEADINGS)
     shown, results = [], []
-    for row in rows:
-        results.append(measure(row, setting))
-        shown.append(result_cells(results[-1]))
-        print_cells(shown[-1])
+    for work in works:
+        for result in measure(work, setting):
+            results.append(result)
+            shown.append(result_cells(result))
+            print_cells(shown[-1])
     if not setting.rows or setting.memory:
-        for name in ("python", "upstream_python"):
-            size = idle_bytes(getattr(setting, name), setting)
-            results.append({"name": f"idle bytes, {name}", "bytes": size})
-            print(f"a connection that waits, {name}: {size:,.0f} bytes")
+        ours, theirs = (idle_bytes(python, setting) for python in (
+            setting.python, setting.upstream_python))
+        results.append({"name": "idle connection", "ours": ours,
+                        "theirs": theirs, "target": IDLE_TARGET})
+        print(f"\nmemory of a connection that waits: {ours:,.0f} bytes, "
+              f"upstream's {theirs:,.0f}; at most {IDLE_TARGET:,} wanted")
     if setting.json:
         setting.json.write_text(json.dumps(results, indent=1))
     if setting.markdown:
@@ -337,9 +410,9 @@ def parse_arguments():
                         help="only rows whose name matches (repeatable)")
     parser.add_argument("--memory", action="store_true",
                         help="with --rows: memory of idle connections too")
-    parser.add_argument("--runs", type=int, default=5,
+    parser.add_argument("--runs", type=int, default=3,
                         help="measurements a row (default: %(default)s)")
-    parser.add_argument("--duration", type=int, default=5, metavar="SECONDS",
+    parser.add_argument("--duration", type=int, default=2, metavar="SECONDS",
                         help="of a measurement (default: %(default)s)")
     parser.add_argument("--verbose", action="store_true",
                         help="show what the servers write to standard error")

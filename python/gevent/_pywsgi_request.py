@@ -82,6 +82,22 @@ class OldMessage(client.HTTPMessage):
         for key, value in self._headers:
             yield f"{key}: {value}\r\n"
 
+    # As the base class's, which looks for encodings that there are not.
+
+    def get_all(self, name, failobj=None):
+        """The values of all headers *name*, or *failobj*."""
+        name = name.lower()
+        return [value for key, value in self._headers
+                if key.lower() == name] or failobj
+
+    def get(self, name, failobj=None):
+        """The value of the first header *name*, or *failobj*."""
+        name = name.lower()
+        for key, value in self._headers:
+            if key.lower() == name:
+                return value
+        return failobj
+
     @property
     def typeheader(self):
         """The value of Content-Type, or None."""

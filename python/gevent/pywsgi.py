@@ -699,7 +699,10 @@ class WSGIHandler:
 
     def log_request(self):
         """Write a line to the server's `log`."""
-        self.server.log.write(self.format_request() + "\n")
+        log = self.server.log
+        if (type(log) is not NoopLog
+                or type(self).format_request is not WSGIHandler.format_request):
+            log.write(self.format_request() + "\n")
 
     def format_request(self):
         """The line that `log_request` writes."""

@@ -186,9 +186,22 @@ class _Handler(pywsgi.WSGIHandler):
                                   self.headers.items)
         super().run_application()
 
+    def finalize_headers(self):
+        super().finalize_headers()
+        if self.close_connection and not any(
+                name.lower() == b"connection"
+                for name, _ in self.response_headers):
+            self.response_headers.append((b"Connection", b"close"))
+
     def log_request(self):
         if self.server.worker.is_told:
-            _tell(self.server.worker, self, self.response_length)
+            _tell(self.server.worker, self,
+                  max(0, self.response_length - self._head_size()))
+
+    def _head_size(self):
+        fields = sum(len(name) + len(value) + len(": \r\n")
+                     for name, value in self.response_headers or ())
+        return len(f"HTTP/1.1 {self._orig_status}\r\n\r\n") + fields
 
     def handle_error(self, t, v, tb):
         if not issubclass(t, gevent.GreenletExit):
