@@ -851,33 +851,76 @@ static void international(void **state)
     finish();
 }
 
-/* Each allocation of a lookup fails in turn. */
-static void no_memory(void **state)
+/* Each allocation of some work fails in turn, and all after it; in the end
+ * none does. */
+static void fail_each(int (*work)(void))
 {
-    mock_rule rules[] = {
-        {.name = "*", .type = 1, .records = "CNAME b.test;b.test=A 192.0.2.1"},
-        {.name = "*", .records = "AAAA 2001:db8::1"},
-        {0}};
     int64_t k = 0;
     int error;
 
-    (void)state;
-    begin(rules);
     do {
-        gcore_lookup *lookup = NULL;
-
         support_fail_allocation(++k);
-        error = gcore_resolver_set_servers(it.resolver,
-                                           mock_address(it.mock));
-        if (error == 0)
-            error = resolve("x.test", AF_UNSPEC, &lookup);
+        error = work();
         support_fail_allocation(0);
-        if (lookup)
-            gcore_lookup_unref(lookup);
-        assert_true(error == 0 || error == -ENOMEM ||
-                    error == -GCORE_EAI_AGAIN);
+        if (error != 0 && error != -GCORE_EAI_AGAIN)
+            assert_int_equal(error, -ENOMEM);
     } while (support_allocation_failed() && k < 10000);
     assert_int_equal(error, 0);
+}
+
+static int find_with_new_servers(void)
+{
+    gcore_lookup *lookup = NULL;
+    int error = gcore_resolver_set_servers(it.resolver,
+                                           mock_address(it.mock));
+
+    if (error == 0)
+        error = resolve("x.test", AF_UNSPEC, &lookup);
+    gcore_lookup_unref(lookup);
+    return error;
+}
+
+static int find_by_address(void)
+{
+    gcore_dns_address address;
+    gcore_lookup *lookup = NULL;
+    int error;
+
+    assert_ok(gcore_dns_parse_address("192.0.2.1", &address));
+    error = outcome(gcore_dns_getnameinfo(it.resolver, &address, 0,
+                                          GCORE_FOREVER, GCORE_COMPLETE, &it,
+                                          &lookup),
+                    &lookup);
+    gcore_lookup_unref(lookup);
+    return error;
+}
+
+static int make_another(void)
+{
+    gcore_resolver_options given = options();
+    gcore_resolver *resolver = NULL;
+    int error;
+
+    given.lookups = "fb";
+    given.flags |= GCORE_RESOLVER_CACHE;
+    error = gcore_resolver_new(it.hub, &given, &resolver);
+    gcore_resolver_unref(resolver);
+    return error;
+}
+
+static void no_memory(void **state)
+{
+    mock_rule rules[] = {
+        {.name = "1.2.0.192.in-addr.arpa", .records = "PTR one.test"},
+        {.name = "*", .type = 1, .records = "CNAME b.test;b.test=A 192.0.2.1"},
+        {.name = "*", .records = "AAAA 2001:db8::1"},
+        {0}};
+
+    (void)state;
+    begin(rules);
+    fail_each(find_with_new_servers);
+    fail_each(find_by_address);
+    fail_each(make_another);
     finish();
 }
 

@@ -121,6 +121,31 @@ static void compare(const char *node, const char *service,
 
 static const int families[] = {AF_UNSPEC, AF_INET, AF_INET6};
 
+/* Many addresses, most of them with zeros and other landmarks. */
+static void addresses_as_text(void **state)
+{
+    (void)state;
+    srandom(1);
+    for (int i = 0; i < 100000; i++) {
+        struct sockaddr_in6 socket = {.sin6_family = AF_INET6};
+        uint8_t *bytes = socket.sin6_addr.s6_addr;
+        char expected[INET6_ADDRSTRLEN];
+        gcore_dns_address address;
+        long zeros = random(), shape = random() % 6;
+
+        for (int k = 0; k < 16; k++)
+            bytes[k] = zeros >> k / 2 & 1 ? 0 : (uint8_t)random();
+        if (shape < 3)
+            memset(bytes, 0, shape == 0 ? 12 : 10);
+        if (shape == 1)
+            bytes[10] = bytes[11] = 0xff;
+        assert_ok(gcore_dns_from_sockaddr((struct sockaddr *)&socket,
+                                          sizeof socket, &address));
+        inet_ntop(AF_INET6, bytes, expected, sizeof expected);
+        assert_string_equal(address.text, expected);
+    }
+}
+
 static void literals(void **state)
 {
     static const char *const nodes[] = {
@@ -508,7 +533,8 @@ static void nameinfo(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(literals),  TEST(not_literals), TEST(services),
+        TEST(addresses_as_text), TEST(literals),
+        TEST(not_literals),  TEST(services),
         TEST(bad_hints), TEST(addrconfig),   TEST(own_hosts),
         TEST(nameinfo),  TEST(awkward_hosts),
     };

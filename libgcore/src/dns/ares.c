@@ -46,11 +46,12 @@ struct gcore__wire {
     ares_channel channel;
     gcore_watch *timer;
     gcore__link sockets;
-    int asked;    /* and not answered */
+    gcore__link questions; /* not answered yet */
+    int asked;             /* how many these are */
     int count;    /* of questions so far */
     int64_t born;
     int inside;   /* calls of c-ares */
-    int error;    /* that must end all questions */
+    int error;    /* that must end it, with all questions */
     bool retired;
     bool ticking;
 };
@@ -61,15 +62,22 @@ struct gcore__wire {
 
 static int library_status;
 
-#ifdef GCORE_CARES_OWN
-static void *take(size_t bytes)
-{
-    return gcore__lend(NULL, bytes ? bytes : 1);
-}
+/* The wire that this thread calls c-ares for. */
+static _Thread_local gcore__wire *caller;
 
+#ifdef GCORE_CARES_OWN
 static void *resize(void *block, size_t bytes)
 {
-    return gcore__lend(block, bytes ? bytes : 1);
+    void *moved = gcore__lend(block, bytes ? bytes : 1);
+
+    if (!moved && caller)
+        caller->error = -ENOMEM;
+    return moved;
+}
+
+static void *take(size_t bytes)
+{
+    return resize(NULL, bytes);
 }
 #endif
 
@@ -115,31 +123,42 @@ static int error_of(int status)
 
 /* Calls of c-ares: what they leave to be done is done afterwards */
 
-static void enter(gcore__wire *wire)
+/* Returns what leave is to be told. */
+static gcore__wire *enter(gcore__wire *wire)
 {
+    gcore__wire *before = caller;
+
     wire->inside++;
+    caller = wire;
+    return before;
 }
 
 /* Enters on behalf of the hub. */
-static void wake(gcore__wire *wire)
+static gcore__wire *wake(gcore__wire *wire)
 {
     wire->resolver->now = gcore_clock();
-    enter(wire);
+    return enter(wire);
+}
+
+/* A socket that cannot be watched, or c-ares was refused memory: from 1.28 on
+ * it may then lose a question, or fall over it later. */
+static void abandon(gcore__wire *wire)
+{
+    if (wire->resolver->wire == wire)
+        wire->resolver->wire = NULL;
+    gcore__wire_free(wire);
 }
 
 static void set_timer(gcore__wire *wire);
 
-static void leave(gcore__wire *wire)
+static void leave(gcore__wire *wire, gcore__wire *before)
 {
+    caller = before;
     if (--wire->inside > 0)
         return;
-    if (wire->error < 0) {
-        wire->inside++;
-        ares_cancel(wire->channel);
-        wire->inside--;
-        wire->error = 0;
-    }
-    if (wire->retired && wire->asked == 0)
+    if (wire->error < 0)
+        abandon(wire);
+    else if (wire->retired && wire->asked == 0)
         gcore__wire_free(wire);
     else
         set_timer(wire);
@@ -152,13 +171,14 @@ static void leave(gcore__wire *wire)
 static void tick(void *arg, int64_t result)
 {
     gcore__wire *wire = arg;
+    gcore__wire *before;
 
     wire->ticking = false;
     if (result < 0)
         return;
-    wake(wire);
+    before = wake(wire);
     ares_process_fd(wire->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-    leave(wire);
+    leave(wire, before);
 }
 
 static int64_t next_timeout(gcore__wire *wire)
@@ -187,17 +207,18 @@ static void ready(void *arg, int64_t result)
 {
     struct gcore__socket *socket = arg;
     gcore__wire *wire = socket->wire;
+    gcore__wire *before;
     int fd = socket->fd;
 
     if (result == -ECANCELED) /* the hub closes */
         return;
     if (result < 0) /* c-ares is to find out what it is */
         result = GCORE_READ | GCORE_WRITE;
-    wake(wire);
+    before = wake(wire);
     ares_process_fd(wire->channel,
                     result & GCORE_READ ? fd : ARES_SOCKET_BAD,
                     result & GCORE_WRITE ? fd : ARES_SOCKET_BAD);
-    leave(wire);
+    leave(wire, before);
 }
 
 static struct gcore__socket *find_socket(gcore__wire *wire, int fd)
@@ -395,6 +416,7 @@ int gcore__wire_new(gcore_resolver *resolver, gcore__wire **out)
     wire->resolver = resolver;
     wire->born = resolver->now;
     gcore__list_init(&wire->sockets);
+    gcore__list_init(&wire->questions);
     gcore__list_append(&resolver->wires, &wire->link);
     error = gcore_timer_new(resolver->hub, &wire->timer);
     if (error == 0) {
@@ -418,12 +440,28 @@ gcore__wire *gcore__wire_of(gcore__link *link)
     return GCORE__OF(gcore__wire, link, link);
 }
 
+/* The answer's reference goes with it. */
+static void answered(gcore__question *question, int error,
+                     gcore__answer *answer)
+{
+    gcore__wire *wire = question->wire;
+
+    if (error == -ECANCELED && wire->error < 0)
+        error = wire->error;
+    wire->asked--;
+    gcore__list_remove(&question->link);
+    gcore__question_answered(question, answer ? 0 : error, answer);
+}
+
 void gcore__wire_free(gcore__wire *wire)
 {
     wire->inside++; /* its questions must not free it, too */
     gcore__list_remove(&wire->link);
     if (wire->channel)
         ares_destroy(wire->channel);
+    while (!gcore__list_empty(&wire->questions)) /* c-ares lost them */
+        answered(GCORE__OF(gcore__question, link, wire->questions.next),
+                 -ECANCELED, NULL);
     while (!gcore__list_empty(&wire->sockets))
         free_socket(GCORE__OF(struct gcore__socket, link,
                               wire->sockets.next));
@@ -436,9 +474,11 @@ void gcore__wire_free(gcore__wire *wire)
 
 void gcore__wire_retire(gcore__wire *wire)
 {
+    gcore__wire *before;
+
     wire->retired = true;
-    enter(wire);
-    leave(wire);
+    before = enter(wire);
+    leave(wire, before);
 }
 
 bool gcore__wire_is_worn(const gcore__wire *wire)
@@ -450,18 +490,6 @@ bool gcore__wire_is_worn(const gcore__wire *wire)
 }
 
 /* Asking */
-
-/* The answer's reference goes with it. */
-static void answered(gcore__question *question, int error,
-                     gcore__answer *answer)
-{
-    gcore__wire *wire = question->wire;
-
-    if (error == -ECANCELED && wire->error < 0)
-        error = wire->error;
-    wire->asked--;
-    gcore__question_answered(question, answer ? 0 : error, answer);
-}
 
 /* Whether the server has said something about the name. */
 static bool is_answer(int status)
@@ -524,10 +552,13 @@ static void ask(gcore__question *question)
 
 void gcore__wire_ask(gcore__wire *wire, gcore__question *question)
 {
+    gcore__wire *before;
+
     question->wire = wire;
+    gcore__list_append(&wire->questions, &question->link);
     wire->asked++;
     wire->count++;
-    enter(wire);
+    before = enter(wire);
     ask(question);
-    leave(wire);
+    leave(wire, before);
 }

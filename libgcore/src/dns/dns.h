@@ -222,7 +222,7 @@ typedef struct gcore__wire gcore__wire;
 
 typedef struct gcore__question {
     gcore__node node;
-    gcore__link link; /* in the queue; else of its own */
+    gcore__link link; /* in the queue, then the wire's; else of its own */
     gcore__link waits;
     gcore_resolver *resolver;
     gcore__wire *wire; /* NULL while it is in the queue */

@@ -67,9 +67,11 @@ static void discard(gcore__question *question)
 /* Returns 0 with a wire to ask by, or an error. */
 static int find_wire(gcore_resolver *resolver)
 {
-    if (resolver->wire && gcore__wire_is_worn(resolver->wire)) {
-        gcore__wire_retire(resolver->wire);
+    gcore__wire *wire = resolver->wire;
+
+    if (wire && gcore__wire_is_worn(wire)) {
         resolver->wire = NULL;
+        gcore__wire_retire(wire);
     }
     return resolver->wire ? 0 : gcore__wire_new(resolver, &resolver->wire);
 }

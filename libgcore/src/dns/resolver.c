@@ -103,9 +103,11 @@ static int own_texts(gcore_resolver *resolver)
 /* What is asked from now on goes by a new wire. */
 static void renew_wire(gcore_resolver *resolver)
 {
-    if (resolver->wire)
-        gcore__wire_retire(resolver->wire);
+    gcore__wire *wire = resolver->wire;
+
     resolver->wire = NULL;
+    if (wire)
+        gcore__wire_retire(wire);
 }
 
 static int read_config(gcore_resolver *resolver)

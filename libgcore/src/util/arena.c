@@ -8,6 +8,7 @@
 
 #define FIRST_CHUNK 512
 #define LARGEST_CHUNK 65536
+#define SPARE 128 /* at least, in a chunk for something large: more follows */
 
 struct gcore__chunk {
     struct gcore__chunk *next;
@@ -27,10 +28,8 @@ static int grow(gcore__arena *arena, size_t bytes)
         room = LARGEST_CHUNK;
     if (bytes > SIZE_MAX / 2)
         return -1;
-    while (room < bytes + HEADER && room < LARGEST_CHUNK)
-        room *= 2;
     if (room < bytes + HEADER)
-        room = bytes + HEADER;
+        room = (bytes + HEADER + 2 * SPARE - 1) / SPARE * SPARE;
     chunk = gcore__alloc(room);
     if (!chunk)
         return -1;
