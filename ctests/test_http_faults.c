@@ -43,6 +43,18 @@ static bool fails(const char *name)
     return true;
 }
 
+/* So many bytes more come at once, whatever the socket has. */
+static size_t flood;
+
+static ssize_t take_flood(void *buffer, size_t room)
+{
+    size_t size = room < flood ? room : flood;
+
+    flood -= size;
+    memset(buffer, 'x', size);
+    return (ssize_t)size;
+}
+
 #define NEXT(name) ((__typeof__(&name))(uintptr_t)dlsym(RTLD_NEXT, #name))
 
 #pragma GCC visibility push(default)
@@ -55,6 +67,8 @@ int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
 ssize_t recv(int fd, void *buffer, size_t room, int flags)
 {
     /* MSG_DONTWAIT: the tests' own. */
+    if (!(flags & MSG_DONTWAIT) && flood)
+        return take_flood(buffer, room);
     return !(flags & MSG_DONTWAIT) && fails("recv")
                ? -1
                : NEXT(recv)(fd, buffer, room, flags);
@@ -240,12 +254,57 @@ static void accepting(void **state)
     }
 }
 
+/* A body that nobody wants, from a peer that sends faster than it is thrown
+ * away: the others have their turns. */
+static void flood_with(const char *post, const char *end)
+{
+    enum { BODY = 64 << 20 };
+    gcore_http_options options = {.size = sizeof options,
+                                  .discard = INT64_MAX};
+    gcore_http_request *request;
+    gcore_completion out;
+    echo_server it;
+    size_t before;
+
+    taking_open(&it, &options);
+    peer_open(&one, &it);
+    peer_say(&one, post);
+    request = take(&it, &one);
+    peer_say(&one, end);
+    peer_say(&one, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    flood = before = BODY;
+    assert_ok(gcore_http_respond(request, 200, NULL, NULL, 0, "x", 1));
+    gcore_http_request_unref(request);
+    while (assert_true(before - flood <= BODY / 8), flood) {
+        before = flood;
+        gcore_hub_poll(it.hub, &out, 1, GCORE_NOW);
+    }
+    request = take(&it, &one);
+    assert_ok(gcore_http_respond(request, 200, NULL, NULL, 0, "y", 1));
+    gcore_http_request_unref(request);
+    settle(&it, &one);
+    assert_int_equal(one.got[one.size - 1], 'y');
+    peer_close(&one);
+    echo_close(&it);
+}
+
+static void a_flood(void **state)
+{
+    (void)state;
+    flood_with("POST / HTTP/1.1\r\nHost: a\r\n"
+               "Content-Length: 67108864\r\n\r\n", "");
+    flood_with("POST / HTTP/1.1\r\nHost: a\r\n"
+               "Transfer-Encoding: chunked\r\n\r\n4000000\r\n",
+               "\r\n0\r\n\r\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(conversations),
         TEST(files),
         TEST(accepting),
+        TEST(a_flood),
     };
 
     return RUN(tests);

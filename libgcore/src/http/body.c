@@ -11,6 +11,10 @@
 
 #define LEAST_READ 4096
 
+/* Thrown away in one turn, and what the kernel does not tell of: other
+ * connections have theirs. */
+#define DISCARD_TURN (1 << 20)
+
 int gcore__http_body_begin(const gcore_http_server *server,
                            gcore_http_request *request)
 {
@@ -319,6 +323,7 @@ int gcore__http_body_discard(gcore_http_request *request)
 {
     gcore__http_conn *conn = request->conn;
     int64_t most = conn->server->options.discard;
+    int64_t turn = conn->lingered + DISCARD_TURN;
     int64_t got;
 
     if (!request->continued || (!request->chunks && request->left > most))
@@ -326,10 +331,12 @@ int gcore__http_body_discard(gcore_http_request *request)
     do {
         got = read_some(request, conn->server->scratch, GCORE__HTTP_SCRATCH);
         conn->lingered += got > 0 ? got : 0;
-    } while (got > 0 && conn->lingered <= most);
-    if (got == 0)
+    } while (got > 0 && conn->lingered <= most &&
+             (conn->lingered < turn || conn->more ||
+              gcore__buffer_size(&conn->in)));
+    if (got == 0 || (got > 0 && request->body_over))
         return 1;
-    return got == -EAGAIN ? 0 : -1;
+    return got == -EAGAIN || (got > 0 && conn->lingered <= most) ? 0 : -1;
 }
 
 int gcore_http_trailers(gcore_http_request *request, const char **block,

@@ -213,8 +213,8 @@ int gcore__http_body_begin(const gcore_http_server *server,
 /* The input has something, or its time is up (-ETIMEDOUT). */
 void gcore__http_body_input(gcore_http_request *request, int64_t result);
 
-/* Throws away what is there; whether that was the rest. Negative: it is not
- * worth the connection. */
+/* Throws away what is there, up to a turn's part; whether that was the rest.
+ * Negative: it is not worth the connection. */
 int gcore__http_body_discard(gcore_http_request *request);
 
 /* request.c */
