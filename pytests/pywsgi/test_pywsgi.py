@@ -615,6 +615,7 @@ def test_loggers(serve, caplog):
         wait_until(lambda: len(caplog.records) == 3)
     levels = [record.levelno for record in caplog.records]
     assert sorted(levels) == [logging.INFO, logging.INFO, logging.ERROR]
+    assert not any("\n" in record.getMessage() for record in caplog.records)
     assert server.log.name == "requests"
     with pytest.raises(TypeError):
         pywsgi.WSGIServer(LOCAL, plain, log=5)

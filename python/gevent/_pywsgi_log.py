@@ -40,8 +40,8 @@ class LoggingLogAdapter:
         object.__setattr__(self, "_level", level)
 
     def write(self, msg):
-        """Log *msg*."""
-        self._logger.log(self._level, msg)
+        """Log *msg*, without the end of its line."""
+        self._logger.log(self._level, msg.removesuffix("\n"))
 
     def flush(self):
         """Nothing to do."""
