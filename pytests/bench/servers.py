@@ -145,8 +145,8 @@ def serve_granian_flask(_options):
     ready(port)
     sys.path.insert(0, os.path.dirname(__file__))
     multiprocessing.set_start_method("spawn", force=True)
-    Granian("servers:flask_app", "127.0.0.1", port, Interfaces.WSGI,
-            log_enabled=False).serve()
+    Granian("servers:flask_app", address="127.0.0.1", port=port,
+            interface=Interfaces.WSGI, log_enabled=False).serve()
 
 
 def serve_gthread_flask(_options):
