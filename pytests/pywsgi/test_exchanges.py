@@ -236,6 +236,17 @@ def test_an_answer_without_anything_said(serve, quiet):
     assert isinstance(quiet[0], AssertionError)
 
 
+@pytest.mark.parametrize("exc_info", [
+    (None, None, None), (1, 2, 3), (1,), 5])
+def test_late_errors_that_are_none(serve, quiet, exc_info):
+    def application(environ, start_response):
+        start_response("200 OK", [])(b"begun")
+        start_response("500 Error", [], exc_info)
+
+    ask_together(serve(application), "/")
+    assert len(quiet) == 1
+
+
 def test_the_application_may_change(serve):
     server = serve(answering(lambda _: 1))
     assert ask_together(server, "/") == [b"1"]

@@ -186,7 +186,10 @@ static void raise_late(PyObject *exc_info)
     PyObject *error = PySequence_GetItem(exc_info, 1);
     PyObject *traceback = error ? PySequence_GetItem(exc_info, 2) : NULL;
 
-    if (traceback && PyException_SetTraceback(error, traceback) == 0)
+    if (traceback && !PyExceptionInstance_Check(error))
+        PyErr_Format(PyExc_TypeError, "exc_info tells of no exception: %R",
+                     exc_info);
+    else if (traceback && PyException_SetTraceback(error, traceback) == 0)
         PyErr_SetObject((PyObject *)Py_TYPE(error), error);
     Py_XDECREF(traceback);
     Py_XDECREF(error);
