@@ -243,7 +243,7 @@ def test_late_errors_that_are_none(serve, quiet, exc_info):
         start_response("200 OK", [])(b"begun")
         start_response("500 Error", [], exc_info)
 
-    ask_together(serve(application), "/")
+    ask_together(serve(application, wsgi=False), "/")
     assert len(quiet) == 1
 
 
