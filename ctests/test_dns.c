@@ -23,7 +23,7 @@ static gcore_resolver_options options(void)
         .servers = mock_address(it.mock),
         .domains = "",
         .lookups = "b",
-        .timeout = 100 * MS,
+        .timeout = SECOND, /* for slow machines */
         .tries = 3,
         .flags = GCORE_RESOLVER_NOENV,
     };
@@ -313,10 +313,22 @@ static void faults(void **state)
         {"..", -GCORE_EAI_NONAME},
     };
 
+    gcore_resolver_options hasty;
+
     (void)state;
     begin(rules);
     for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++)
-        expect_query(outcomes[i].name, GCORE_DNS_A, outcomes[i].error);
+        if (outcomes[i].error != -GCORE_EAI_AGAIN)
+            expect_query(outcomes[i].name, GCORE_DNS_A, outcomes[i].error);
+    finish();
+    /* Those whose end is waited for. */
+    hasty = (gcore_resolver_options){.size = sizeof hasty, .lookups = "b",
+                                     .domains = "", .timeout = 50 * MS,
+                                     .tries = 2};
+    open_with(rules, &hasty);
+    for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++)
+        if (outcomes[i].error == -GCORE_EAI_AGAIN)
+            expect_query(outcomes[i].name, GCORE_DNS_A, outcomes[i].error);
     finish();
 }
 
@@ -417,7 +429,7 @@ static void search_goes_on(void **state)
         {0}};
     gcore_resolver_options given = {.size = sizeof given, .lookups = "b",
                                     .domains = "one.test, two.test",
-                                    .timeout = 50 * MS, .tries = 1};
+                                    .timeout = SECOND, .tries = 1};
 
     (void)state;
     open_with(rules, &given);
