@@ -336,6 +336,13 @@ def popen_wait(n):
         Popen(["/bin/true"]).wait()
 
 
+@row()
+def native_popen_wait(n):
+    from subprocess import Popen
+    for _ in range(n):
+        Popen(["/bin/true"]).wait()
+
+
 # -- without waiting ---------------------------------------------------------------------
 
 @row()

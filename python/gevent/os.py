@@ -223,10 +223,11 @@ _WNOHANG = os.WNOHANG
 class _Child:
     """A child process that a loop watches."""
 
-    __slots__ = ('watcher', 'result', 'ended')
+    __slots__ = ('watcher', 'loops', 'result', 'ended')
 
     def __init__(self, watcher):
         self.watcher = watcher
+        self.loops = [watcher.loop]  # all that watch the same process
         self.result = None  # (pid, status) once it has ended
         self.ended = None  # when
 
@@ -250,6 +251,23 @@ def _watch_child(pid, callback=None, loop=None, ref=False):
     child = _Child((loop or get_hub().loop).child(pid, ref=ref))
     _watched_children[pid] = child
     child.watcher.start(_on_child, child.watcher, callback, child)
+
+
+def _watch_here_too(pid, child):
+    """Watch *child* with the calling thread's loop as well: the one that does
+    may be of a thread that has ended, or is busy.
+
+    :return: who is told first when the child ends, a `_Child`.
+    """
+    if child.result is not None or get_hub().loop in child.loops:
+        return child
+    try:
+        _watch_child(pid)
+    except ProcessLookupError:
+        return child  # its loop has got the status, and will tell
+    here = _watched_children[pid]
+    here.loops += child.loops
+    return here
 
 
 def _on_child(watcher, callback, child):
@@ -319,6 +337,8 @@ def _wait_any(options):
                 return child.result
         if not _watched_children:
             return _wait_os(-1, options)
+        for pid, child in list(_watched_children.items()):
+            _watch_here_too(pid, child)
         if options & _WNOHANG and not any(
                 _has_ended(pid) for pid in _watched_children):
             return 0, 0
@@ -328,6 +348,7 @@ def _wait_any(options):
 
 
 def _wait_watched(pid, child, options):
+    child = _watch_here_too(pid, child)
     while child.result is None:
         # One that has ended will be here at the loop's next turn.
         if options & _WNOHANG and not (_has_ended(pid) and _may_wait()):

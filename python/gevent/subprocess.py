@@ -373,18 +373,31 @@ class Popen(__subprocess__.Popen):
 
     def _watch(self):
         """Have `_on_child` called when the child has ended."""
-        loop = get_hub().loop
+        self._watching_loops = []
         try:
-            if config.disable_watch_children:
-                watcher = loop.child(self.pid)
-                watcher.start(self._on_child, watcher)
-            else:
-                from gevent.os import fork_and_watch
-                fork_and_watch(self._on_child, loop, True, lambda: self.pid)
+            self._watch_with(get_hub().loop)
         except ProcessLookupError:
             # It is gone, and so is its status: SIGCHLD is ignored. The
             # standard library takes that for success.
             self._ended(0)
+
+    def _watch_with(self, loop):
+        if config.disable_watch_children:
+            watcher = loop.child(self.pid)
+            watcher.start(self._on_child, watcher)
+        else:
+            from gevent.os import fork_and_watch
+            fork_and_watch(self._on_child, loop, True, lambda: self.pid)
+        self._watching_loops.append(loop)
+
+    def _watch_here_too(self):
+        # The thread that started the child may have ended, or be busy.
+        loop = get_hub().loop
+        if self.returncode is None and loop not in self._watching_loops:
+            try:
+                self._watch_with(loop)
+            except ProcessLookupError:
+                pass  # another loop has got the status, and will tell
 
     def _on_child(self, watcher):
         watcher.close()
@@ -393,7 +406,8 @@ class Popen(__subprocess__.Popen):
     def _ended(self, returncode):
         if self.returncode is None:
             self.returncode = returncode
-        self.result.set(self.returncode)
+        if not self.result.ready():
+            self.result.set(self.returncode)
 
     def pipe_cloexec(self):
         """A pipe whose ends children do not inherit: `(read, write)`."""
@@ -490,6 +504,7 @@ class Popen(__subprocess__.Popen):
             if timeout is not None and timeout <= 0:
                 self.poll()
             else:
+                self._watch_here_too()
                 self.result.wait(timeout)
             if self.returncode is None and timeout is not None:
                 raise TimeoutExpired(self.args, timeout)
