@@ -713,8 +713,6 @@ static void forked(void **state)
     gcore_lookup *lookup;
 
     (void)state;
-    if (support_under_tsan())
-        skip(); /* the runtime cannot follow a fork beside threads */
     begin(rules);
     start_many(&lookup, "slow.test", 1);
     in_child(in_forked_child, &lookup);
