@@ -145,10 +145,16 @@ DIFFERENCES = {
 }
 
 
+def ends_early(raw, found, wanted):
+    """Apache may end a connection of HTTP/1.0 though it was asked to keep it."""
+    return b" HTTP/1.0\r\n" in raw and found == wanted[:1]
+
+
 @pytest.mark.parametrize("raw, words", [
     *((raw, [words, KEPT]) for raw, words in GOOD),
     *((raw, []) for raw in BAD),
     *((raw, [words]) for raw, words in LENIENT)])
 def test_the_same_requests(port, raw, words):
     wanted, _reason = DIFFERENCES.get(raw, (words, None))
-    assert seen(ask(port, raw + TAIL)) == wanted
+    found = seen(ask(port, raw + TAIL))
+    assert found == wanted or ends_early(raw, found, wanted)
