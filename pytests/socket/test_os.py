@@ -132,6 +132,8 @@ class TestChildren:
 
     @pytest.fixture(autouse=True)
     def no_children(self):
+        # Results of other tests' children are kept for a minute.
+        gevent_os._reap_children(0)
         yield
         gevent_os._reap_children(0)
         assert not gevent_os._watched_children
