@@ -42,8 +42,12 @@ class IMapUnordered(Greenlet):
         super().__init__()
         self.func, self.iterable, self.spawn = func, iterable, spawn
         self._zipped = _zipped
-        self.queue = UnboundQueue()
-        self._room = Semaphore(maxsize) if maxsize else None
+        self.queue = UnboundQueue()  # of (index, result)
+        self._get = self.queue.get
+        self._room = None
+        if maxsize:
+            self._room = Semaphore(maxsize)
+            self._get = self._get_and_make_room
         self._count = 0  # of results, those to come included
         self._running = 0
         self._spawned_all = False
@@ -67,9 +71,11 @@ class IMapUnordered(Greenlet):
     next = __next__
 
     def _inext(self):
+        return self._get()[1]
+
+    def _get_and_make_room(self):
         result = self.queue.get()
-        if self._room is not None:
-            self._room.release()
+        self._room.release()
         return result
 
     # ---- the producer
@@ -102,7 +108,7 @@ class IMapUnordered(Greenlet):
         else:
             result = Failure(greenlet.exception,
                              getattr(greenlet, '_raise_exception', None))
-        self._put(index, result)
+        self.queue.put((index, result))
         self._running -= 1
         if self._spawned_all:
             self._end_if_done()
@@ -113,11 +119,8 @@ class IMapUnordered(Greenlet):
 
     def _add(self, failure):
         # Behind all results there are, or will be.
-        self._put(self._count, failure)
+        self.queue.put((self._count, failure))
         self._count += 1
-
-    def _put(self, _index, result):
-        self.queue.put(result)
 
 
 class IMap(IMapUnordered):
@@ -132,7 +135,7 @@ class IMap(IMapUnordered):
         wanted = self._next_index
         early = self._early
         while wanted not in early:
-            index, result = super()._inext()
+            index, result = self._get()
             if index == wanted:
                 break
             early[index] = result
@@ -140,6 +143,3 @@ class IMap(IMapUnordered):
             result = early.pop(wanted)
         self._next_index = wanted + 1
         return result
-
-    def _put(self, index, result):
-        self.queue.put((index, result))

@@ -159,12 +159,13 @@ class Group(GroupMappingMixin):
 
     def _discard(self, greenlet):
         # True when it was there.
-        before = len(self.greenlets)
-        for members in (self.greenlets, self.dying):
-            members.discard(greenlet)
+        self.dying.discard(greenlet)
+        if greenlet not in self.greenlets:
+            return False
+        self.greenlets.remove(greenlet)
         if not self.greenlets:
             self._empty_event.set()
-        return len(self.greenlets) < before
+        return True
 
     def discard(self, greenlet) -> None:
         """Take *greenlet* out of the group, if it is there."""
