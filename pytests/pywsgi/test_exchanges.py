@@ -315,3 +315,24 @@ def test_exchanges_leave_nothing(serve, quiet):
     gevent.sleep(0)
     gc.collect()
     assert not alive
+
+
+@pytest.mark.parametrize("reader", ["engine"] * AVAILABLE)
+@pytest.mark.parametrize("use", [
+    lambda exchange: exchange.start(),
+    lambda exchange: exchange.announce(3),
+    lambda exchange: exchange.write(b"abc"),
+    lambda exchange: exchange.answer_whole(b"abc"),
+], ids=["start", "announce", "write", "answer_whole"])
+def test_an_answer_begins_with_start_response(serve, use):
+    """Though the exchange shows a status, which may be assigned."""
+    def application(environ, start_response):
+        exchange = start_response.__self__
+        exchange.status = "200 OK"
+        with pytest.raises(AssertionError, match=r"start_response\(\)"):
+            use(exchange)
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    server = serve(application, wsgi=False)
+    assert ask_together(server, "/") == [b"ok"]

@@ -96,6 +96,16 @@ static double now(void)
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
+/* -1 with an exception unless start_response() has been called. */
+static int check_said(const ExchangeObject *self)
+{
+    if (self->line != NULL)
+        return 0;
+    PyErr_SetString(PyExc_AssertionError,
+                    "The application did not call start_response()");
+    return -1;
+}
+
 static int failed(int result)
 {
     if (result >= 0)
@@ -265,6 +275,8 @@ static int announce(ExchangeObject *self, int64_t length)
 {
     char line[64];
 
+    if (check_said(self) < 0)
+        return -1;
     if (self->length != NOT_ANNOUNCED || is_bodiless(self))
         return 0;
     self->length = length;
@@ -295,6 +307,8 @@ static int start(ExchangeObject *self)
     gcore_http_request *request = accel_http_request(self->request);
     int result = -EINVAL;
 
+    if (check_said(self) < 0)
+        return -1;
     /* The engine would take other 1xx for answers before the answer. */
     if (self->code >= 200 || self->code == 101)
         result = gcore_http_start(request, self->code, reason_of(self),
@@ -340,11 +354,8 @@ static PyObject *checked(const ExchangeObject *self, PyObject *data)
 {
     PyObject *bytes;
 
-    if (self->status == NULL) {
-        PyErr_SetString(PyExc_AssertionError,
-                        "The application did not call start_response()");
+    if (check_said(self) < 0)
         return NULL;
-    }
     if (PyUnicode_Check(data)) {
         PyErr_SetString(PyExc_TypeError,
                         "The body of a response is made of bytes");
