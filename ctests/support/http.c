@@ -132,7 +132,7 @@ void peer_open(peer *it, echo_server *server)
 void peer_send(peer *it, const void *bytes, size_t size)
 {
     /* A server that has closed is for the answer to show. */
-    (void)!send(it->fd, bytes, size, MSG_NOSIGNAL);
+    (void)!send(it->fd, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 void peer_say(peer *it, const char *text)

@@ -15,6 +15,9 @@
 /* Status line and added fields, the reason aside. */
 #define HEAD_ROOM 256
 
+/* The longest size in hexadecimal, and the end of its line. */
+#define CHUNK_LINE 18
+
 /* What the application's header lines say. */
 typedef struct said {
     int64_t length; /* -1: nothing */
@@ -360,18 +363,30 @@ static int sendable(const gcore_http_request *request)
     return request->file >= 0 ? -EBUSY : 0;
 }
 
+/* What stands before a chunk of so many bytes. */
+static struct iovec chunk_line(char room[CHUNK_LINE], uint64_t size)
+{
+    char *first = room + CHUNK_LINE;
+
+    *--first = '\n';
+    *--first = '\r';
+    do
+        *--first = "0123456789abcdef"[size % 16];
+    while ((size /= 16) != 0);
+    return piece_of(first, (size_t)(room + CHUNK_LINE - first));
+}
+
 static int send_piece(gcore_http_request *request, const void *data,
                       size_t size)
 {
     struct iovec pieces[3];
-    char frame[24];
+    char line[CHUNK_LINE];
 
     if (request->mode != GCORE__HTTP_CHUNKS || size == 0) {
         pieces[0] = piece_of(data, size);
         return gcore__http_send(request->conn, pieces, 1);
     }
-    pieces[0] = piece_of(frame, (size_t)snprintf(frame, sizeof frame,
-                                                 "%zx\r\n", size));
+    pieces[0] = chunk_line(line, size);
     pieces[1] = piece_of(data, size);
     pieces[2] = piece_of("\r\n", 2);
     return gcore__http_send(request->conn, pieces, 3);
@@ -413,7 +428,7 @@ int gcore_http_send_file(gcore_http_request *request, int fd, int64_t offset,
 {
     gcore__http_conn *conn = request->conn;
     int error = sendable(request);
-    char frame[24];
+    char line[CHUNK_LINE];
     struct iovec piece;
 
     if (error == 0 && (fd < 0 || offset < 0 || count <= 0))
@@ -433,8 +448,7 @@ int gcore_http_send_file(gcore_http_request *request, int fd, int64_t offset,
     request->file = fd;
     request->file_offset = offset;
     request->file_left = count;
-    piece = piece_of(frame, (size_t)snprintf(frame, sizeof frame, "%llx\r\n",
-                                             (unsigned long long)count));
+    piece = chunk_line(line, (uint64_t)count);
     if (count && request->mode == GCORE__HTTP_CHUNKS)
         error = gcore__http_cork(conn, &piece, 1);
     if (error == 0)

@@ -24,6 +24,10 @@
 #define LINGER_TIME INT64_C(2000000000)
 #define LINGER_BYTES (1 << 20)
 
+/* Received with a head: what of it is body is copied, where later receives go
+ * straight to the application. */
+#define MOST_AHEAD 16384
+
 static int64_t later(gcore__http_conn *conn, int64_t time)
 {
     return gcore__http_later(conn->server, time);
@@ -355,7 +359,7 @@ static void take_received(gcore__http_conn *conn, const char *bytes,
 static void receive(gcore__http_conn *conn)
 {
     char *scratch = conn->server->scratch;
-    int64_t got = gcore__wire_receive(conn, scratch, GCORE__HTTP_SCRATCH);
+    int64_t got = gcore__wire_receive(conn, scratch, MOST_AHEAD);
 
     if (got > 0) {
         take_received(conn, scratch, (size_t)got);

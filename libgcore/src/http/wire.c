@@ -31,12 +31,9 @@ int64_t gcore__wire_receive(gcore__http_conn *conn, void *buffer, size_t size)
 int64_t gcore__wire_send(gcore__http_conn *conn, struct iovec *pieces,
                          int count, bool more)
 {
-    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
-
     if (conn->stream)
         return conn->stream->transport->send(conn->stream, pieces, count);
-    return result_of(sendmsg(conn->fd, &message,
-                             MSG_NOSIGNAL | (more ? MSG_MORE : 0)));
+    return gcore__plain_send(conn->fd, pieces, count, more ? MSG_MORE : 0);
 }
 
 /* For files that the kernel does not send by itself. */

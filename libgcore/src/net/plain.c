@@ -6,11 +6,16 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #include "net/stream.h"
+
+/* To copy so many bytes costs less than to have the kernel read a list of
+ * pieces. */
+#define ROW 2048
 
 static int64_t result_of(ssize_t count)
 {
@@ -29,23 +34,48 @@ static int64_t receive(gcore_stream *stream, void *buffer, size_t room)
     return result_of(count);
 }
 
-static int64_t send_pieces(gcore_stream *stream, const struct iovec *pieces,
+/* The pieces as one, if there is only one or few bytes; else an empty one. */
+static struct iovec as_one(char row[ROW], const struct iovec *pieces,
                            int count)
+{
+    size_t size = 0;
+
+    if (count == 1)
+        return pieces[0];
+    for (int i = 0; i < count; i++) {
+        if (pieces[i].iov_len > ROW - size)
+            return (struct iovec){0};
+        if (pieces[i].iov_len)
+            memcpy(row + size, pieces[i].iov_base, pieces[i].iov_len);
+        size += pieces[i].iov_len;
+    }
+    return (struct iovec){row, size};
+}
+
+int64_t gcore__plain_send(int socket, const struct iovec *pieces, int count,
+                          int flags)
 {
     struct msghdr message = {
         .msg_iov = (struct iovec *)(uintptr_t)pieces,
         .msg_iovlen = (size_t)count,
     };
+    char row[ROW];
+    struct iovec one = as_one(row, pieces, count);
     ssize_t sent;
 
+    flags |= MSG_NOSIGNAL;
     do
-        if (count == 1) /* the cheaper call */
-            sent = send(stream->fd, pieces[0].iov_base, pieces[0].iov_len,
-                        MSG_NOSIGNAL);
-        else
-            sent = sendmsg(stream->fd, &message, MSG_NOSIGNAL);
+        sent = one.iov_len
+                   ? send(socket, one.iov_base, one.iov_len, flags)
+                   : sendmsg(socket, &message, flags);
     while (sent < 0 && errno == EINTR);
     return result_of(sent);
+}
+
+static int64_t send_pieces(gcore_stream *stream, const struct iovec *pieces,
+                           int count)
+{
+    return gcore__plain_send(stream->fd, pieces, count, 0);
 }
 
 /* sendfile has no MSG_NOSIGNAL. The signal of a peer that is gone, raised

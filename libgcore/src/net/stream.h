@@ -41,6 +41,11 @@ typedef struct gcore__transport {
 
 extern const gcore__transport gcore__plain;
 
+/* What the kernel takes of the pieces, without SIGPIPE; `flags` are those of
+ * send. */
+int64_t gcore__plain_send(int socket, const struct iovec *pieces, int count,
+                          int flags);
+
 /* sendfile to a socket, without SIGPIPE. */
 int64_t gcore__plain_send_file(int socket, int fd, int64_t offset,
                                size_t length);
