@@ -153,6 +153,30 @@ class TestTransfer:
         reader.get()
         assert b''.join(received) == BIG
 
+    def test_sendall_sends_by_what_send_there_is(self, pair, monkeypatch):
+        """A subclass's own, or one put into the class later."""
+        sent = []
+
+        def send(sock, data, flags=0, timeout=...):
+            sent.append(bytes(data))
+            return plain(sock, data, flags, timeout)
+
+        plain = socket.socket.send
+        pair[0].sendall(b'plain')
+        monkeypatch.setattr(socket.socket, 'send', send)
+        pair[0].sendall(b'wrapped')
+        assert sent == [b'wrapped']
+        assert pair[1].recv(20) == b'plainwrapped'
+
+    def test_sendall_takes_arguments_by_name(self, pair):
+        pair[0].sendall(data=b'abc', flags=0)
+        pair[0].sendall(b'def', flags=socket.MSG_DONTWAIT)
+        assert pair[1].recv(10) == b'abcdef'
+        with pytest.raises(TypeError):
+            pair[0].sendall()
+        with pytest.raises(TypeError):
+            pair[0].sendall(b'x', length=1)
+
     def test_sendall_of_nothing(self, pair):
         assert pair[0].sendall(b'') is None
         assert pair[0].sendall(bytearray()) is None

@@ -75,7 +75,6 @@ __imports__ = [name for name in __socket__.__all__
 # Either answers None for "would block", which spares an exception.
 _netio = _engine if hasattr(_engine, 'sock_recv') else _netio
 _recv_into = _netio.sock_recv_into
-_send = _netio.sock_send
 
 #: Stands for "the socket's own timeout".
 timeout_default = ...
@@ -243,8 +242,8 @@ def _wait_in_this_thread(watcher, seconds):
 
 
 class SocketMixin(_netio.SocketBase):
-    """The methods of a cooperative socket; `recv`, `send` and `sendto` are the
-    base's.
+    """The methods of a cooperative socket; `recv`, `send`, `sendall` and
+    `sendto` are the base's.
 
     :ivar hub: the hub of the thread that made the socket.
     :ivar timeout: seconds (float) that an operation may wait; ``None`` for no
@@ -534,25 +533,11 @@ class SocketMixin(_netio.SocketBase):
 
     # Sending
 
-    def sendall(self, data, flags=0):
-        """Send all of *data*; the timeout is for the whole of it.
-
-        :raise socket.timeout: if some of it is left when the timeout is over.
-            How much was sent is not known then.
-        """
-        sent = 0
-        # One call for what fits. A subclass that has a `send` of its own
-        # (encryption) must not be passed by.
-        if type(self).send is _plain_send:
-            sent = _send(self._sock, data, flags) or 0
-            if type(data) is bytes and sent == len(data):
-                return
+    def _send_rest(self, data, sent, flags):
+        # Of sendall(), which has sent that many bytes at once.
         view = _get_memory(data)
         if sent < len(view):
             _sendall(self, view[sent:], flags)
-
-
-_plain_send = SocketMixin.send
 
 
 def _nothing():

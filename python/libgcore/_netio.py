@@ -74,6 +74,21 @@ class SocketBase:
             self._wait_writable(seconds)
         return sent
 
+    def sendall(self, data, flags=0):
+        """Send all of *data*; the timeout is for the whole of it.
+
+        :raise socket.timeout: if some of it is left when the timeout is over.
+            How much was sent is not known then.
+        """
+        sent = 0
+        # One call for what fits. A subclass that has a `send` of its own
+        # (encryption) must not be passed by.
+        if type(self).send is SocketBase.send:
+            sent = sock_send(self._sock, data, flags) or 0
+            if type(data) is bytes and sent == len(data):
+                return
+        self._send_rest(data, sent, flags)
+
     def sendto(self, *args):
         """sendto(data[, flags], address) -> count"""
         if len(args) not in (2, 3):

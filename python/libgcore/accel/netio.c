@@ -14,6 +14,8 @@
  * a closed socket, an object of a test) has its own method called.
  */
 #include "accel.h"
+#include "links.h"
+#include "loop.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -65,6 +67,7 @@ static PyObject *name_sendto;
 static PyObject *name_family;
 static PyObject *audit;
 static PyObject *sendto_event;
+static PyObject *no_flags; /* 0 */
 
 /* One transfer, described so that the system calls share the rest. */
 typedef struct transfer transfer;
@@ -208,9 +211,19 @@ static int as_int(PyObject *number, int *out)
     return 0;
 }
 
+static int as_flags(PyObject *flags, int *out)
+{
+    if (flags != no_flags)
+        return as_int(flags, out);
+    *out = 0;
+    return 0;
+}
+
 static int as_size(PyObject *number, const char *who, size_t *out)
 {
-    Py_ssize_t value = PyNumber_AsSsize_t(number, PyExc_OverflowError);
+    Py_ssize_t value = PyLong_CheckExact(number)
+                           ? PyLong_AsSsize_t(number)
+                           : PyNumber_AsSsize_t(number, PyExc_OverflowError);
 
     if (value == -1 && PyErr_Occurred())
         return -1;
@@ -284,7 +297,7 @@ static PyObject *sock_recv(PyObject *module, PyObject *const *args,
     if (!is_socket(args[0]))
         return call_method(args, nargs, name_recv);
     if (as_size(args[1], "recv", &t.size) != 0 ||
-        (nargs > 2 && as_int(args[2], &t.flags) != 0) ||
+        (nargs > 2 && as_flags(args[2], &t.flags) != 0) ||
         socket_fd(args[0], &t.fd) != 0)
         return NULL;
     return take(&t);
@@ -313,7 +326,7 @@ static PyObject *sock_recv_into(PyObject *module, PyObject *const *args,
     if (!is_socket(args[0]))
         return call_method(args, nargs, name_recv_into);
     if ((nargs > 2 && as_size(args[2], "recv_into", &t.size) != 0) ||
-        (nargs > 3 && as_int(args[3], &t.flags) != 0) ||
+        (nargs > 3 && as_flags(args[3], &t.flags) != 0) ||
         socket_fd(args[0], &t.fd) != 0 ||
         get_writable(args[1], &view) != 0)
         return NULL;
@@ -353,7 +366,7 @@ static PyObject *sock_send(PyObject *module, PyObject *const *args,
         return NULL;
     if (!is_socket(args[0]))
         return call_method(args, nargs, name_send);
-    if ((nargs > 2 && as_int(args[2], &t.flags) != 0) ||
+    if ((nargs > 2 && as_flags(args[2], &t.flags) != 0) ||
         socket_fd(args[0], &t.fd) != 0)
         return NULL;
     return give(&t, args[1]);
@@ -437,7 +450,7 @@ static PyObject *sock_sendto(PyObject *module, PyObject *const *args,
     if (t.to_size == 0)
         return call_method(args, nargs, name_sendto);
     t.to = &to.any;
-    if (as_int(args[2], &t.flags) != 0 || socket_fd(args[0], &t.fd) != 0 ||
+    if (as_flags(args[2], &t.flags) != 0 || socket_fd(args[0], &t.fd) != 0 ||
         audit_sendto(args[0], args[3]) != 0)
         return NULL;
     return give(&t, args[1]);
@@ -460,14 +473,18 @@ typedef struct {
 typedef PyObject *transfer_function(PyObject *, PyObject *const *,
                                     Py_ssize_t);
 
-static PyObject *no_flags;
 static PyObject *name_wait_readable;
 static PyObject *name_wait_writable;
+static PyObject *name_send_rest;
+static PyObject *plain_send; /* SocketBase.send */
 
 static bool is_zero(PyObject *timeout)
 {
-    double seconds = timeout == Py_None ? -1.0 : PyFloat_AsDouble(timeout);
+    double seconds;
 
+    if (timeout == Py_None)
+        return false;
+    seconds = PyFloat_AsDouble(timeout);
     PyErr_Clear(); /* what is no number is complained about by who waits */
     return seconds == 0.0;
 }
@@ -498,8 +515,26 @@ static int wait_to_go_on(PyObject *self, PyObject *watcher, PyObject *timeout,
     return 0;
 }
 
-/* `run` with the C socket as its first argument, until it gets through. Who
- * closes the socket meanwhile replaces what it refers to. */
+/* `run` with the C socket as its first argument. */
+static PyObject *try_once(const SocketObject *self, transfer_function *run,
+                          PyObject *operand, PyObject *flags,
+                          PyObject *address)
+{
+    PyObject *args[] = {self->sock, operand, flags, address};
+    PyObject *result;
+
+    if (args[0] == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "_sock");
+        return NULL;
+    }
+    Py_INCREF(args[0]);
+    result = run(NULL, args, address == NULL ? 3 : 4);
+    Py_DECREF(args[0]);
+    return result;
+}
+
+/* The same until it gets through. Who closes the socket meanwhile replaces
+ * what it refers to. */
 static PyObject *when_possible(SocketObject *self, transfer_function *run,
                                PyObject *operand, PyObject *flags,
                                PyObject *address, PyObject *timeout,
@@ -507,17 +542,10 @@ static PyObject *when_possible(SocketObject *self, transfer_function *run,
                                unsigned *waits)
 {
     for (;; ++*waits) {
-        PyObject *args[] = {self->sock, operand, flags, address};
-        PyObject *result, *waiting;
+        PyObject *result = try_once(self, run, operand, flags, address);
+        PyObject *waiting;
         int failed;
 
-        if (args[0] == NULL) {
-            PyErr_SetString(PyExc_AttributeError, "_sock");
-            return NULL;
-        }
-        Py_INCREF(args[0]);
-        result = run(NULL, args, address == NULL ? 3 : 4);
-        Py_DECREF(args[0]);
         if (result != Py_None)
             return result;
         Py_DECREF(result);
@@ -535,7 +563,7 @@ static PyObject *time_to_wait(PyObject *timeout, PyObject *flags)
 {
     int bits = 0;
 
-    if (flags != no_flags && as_int(flags, &bits) != 0)
+    if (as_flags(flags, &bits) != 0)
         return NULL;
     if (bits & MSG_DONTWAIT)
         return PyFloat_FromDouble(0.0);
@@ -556,15 +584,24 @@ static bool is_positive(PyObject *size)
 {
     long value = PyLong_CheckExact(size) ? PyLong_AsLong(size) : 0;
 
-    PyErr_Clear(); /* recv() itself complains */
+    if (value < 0)
+        PyErr_Clear(); /* recv() itself complains */
     return value > 0;
+}
+
+/* Whether the poller may be asked: nobody else is ready. */
+static bool may_ask(void)
+{
+    LoopObject *loop = accel_current_loop(0);
+
+    return loop != NULL && accel_loop_may_look(loop);
 }
 
 /* Whether recv(size) asks first; for what it may refuse it is tried first. */
 static bool expects_nothing(const SocketObject *self, PyObject *size,
                             PyObject *flags, PyObject *timeout)
 {
-    return self->dry >= DRY && flags == no_flags &&
+    return self->dry >= DRY && flags == no_flags && may_ask() &&
            is_positive(size) &&
            may_wait_for(self->reader, timeout) &&
            accel_watcher_may_look(self->reader);
@@ -668,6 +705,61 @@ static PyObject *socket_send(PyObject *object, PyObject *const *args,
     return result;
 }
 
+/* Whether send() is the one here; -1 with an exception. A subclass's own,
+ * which encrypts, say, must not be passed by. */
+static int sends_plainly(PyObject *object)
+{
+    PyObject *method =
+        PyObject_GetAttr((PyObject *)Py_TYPE(object), name_send);
+
+    Py_XDECREF(method);
+    return method == NULL ? -1 : method == plain_send;
+}
+
+/* One try to send `data`: how much of it went, or -1 with an exception. */
+static Py_ssize_t send_once(SocketObject *self, PyObject *data,
+                            PyObject *flags)
+{
+    PyObject *result = try_once(self, sock_send, data, flags, NULL);
+    Py_ssize_t sent = 0;
+
+    if (result == NULL)
+        return -1;
+    if (result != Py_None)
+        sent = PyLong_AsSsize_t(result);
+    Py_DECREF(result);
+    return sent;
+}
+
+static PyObject *socket_sendall(PyObject *object, PyObject *const *args,
+                                Py_ssize_t nargs, PyObject *keywords)
+{
+    static const char *const arguments[] = {"data", "flags", NULL};
+    SocketObject *self = (SocketObject *)object;
+    PyObject *values[] = {NULL, no_flags};
+    PyObject *count, *result;
+    Py_ssize_t sent = 0;
+    int plain;
+
+    if (accel_parse("sendall", arguments, values, args, nargs, keywords) < 0)
+        return NULL;
+    plain = sends_plainly(object);
+    if (plain > 0)
+        sent = send_once(self, values[0], values[1]);
+    if (plain < 0 || sent < 0)
+        return NULL;
+    if (plain > 0 && PyBytes_CheckExact(values[0]) &&
+        sent == PyBytes_Size(values[0]))
+        return none();
+    count = PyLong_FromSsize_t(sent);
+    result = count == NULL ? NULL
+                           : PyObject_CallMethodObjArgs(
+                                 object, name_send_rest, values[0], count,
+                                 values[1], NULL);
+    Py_XDECREF(count);
+    return result;
+}
+
 static PyObject *socket_sendto(PyObject *object, PyObject *const *args,
                                Py_ssize_t nargs)
 {
@@ -734,6 +826,12 @@ static PyMethodDef socket_methods[] = {
      "Send what the kernel takes of *data*; the number of bytes is returned."
      "\n\n:param timeout: seconds to wait at most, in place of the socket's "
      "own."},
+    {"sendall", (PyCFunction)(void (*)(void))socket_sendall,
+     METH_FASTCALL | METH_KEYWORDS,
+     "sendall($self, data, flags=0)\n--\n\n"
+     "Send all of *data*; the timeout is for the whole of it.\n\n"
+     ":raise socket.timeout: if some of it is left when the timeout is over. "
+     "How much was sent is not known then."},
     {"sendto", (PyCFunction)(void (*)(void))socket_sendto, METH_FASTCALL,
      "sendto($self, /, *args)\n--\n\n"
      "sendto(data[, flags], address): send a datagram; the number of bytes is "
@@ -867,18 +965,27 @@ static int make_names(void)
     Py_XINCREF(audit);
     name_wait_readable = PyUnicode_InternFromString("_wait_readable");
     name_wait_writable = PyUnicode_InternFromString("_wait_writable");
+    name_send_rest = PyUnicode_InternFromString("_send_rest");
     return no_flags && name_recv && name_recv_into && name_send &&
                    name_sendto && name_family && sendto_event && audit &&
-                   name_wait_readable && name_wait_writable
+                   name_wait_readable && name_wait_writable && name_send_rest
                ? 0
                : -1;
+}
+
+static int add_socket_base(PyObject *module)
+{
+    PyTypeObject *base = accel_add_type(module, &socket_spec, NULL);
+
+    plain_send = base ? PyObject_GetAttr((PyObject *)base, name_send) : NULL;
+    return plain_send == NULL ? -1 : 0;
 }
 
 int netio_init(PyObject *module)
 {
     blocking_error = PyExc_BlockingIOError;
     if (make_names() != 0 || find_socket_type() != 0 ||
-        accel_add_type(module, &socket_spec, NULL) == NULL)
+        add_socket_base(module) != 0)
         return -1;
     return PyModule_AddFunctions(module, methods);
 }
