@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import sys
 import time
 
@@ -88,13 +89,13 @@ class _Body(io.RawIOBase):
         return self._read(self._request.read_whole, self._timeout)
 
     def _read(self, read, *arguments):
-        if self.failure is not None:
-            raise self.failure
-        try:
-            return read(*arguments)
-        except OSError as ex:
-            self.failure = self._named(ex)
-            raise self.failure from None
+        if self.failure is None:
+            try:
+                return read(*arguments)
+            except OSError as ex:
+                self.failure = self._named(ex)
+        # Its traceback would hold this object, and so the request.
+        raise type(self.failure)(*self.failure.args) from None
 
     def _named(self, ex):
         if ex.errno == errno.EBADMSG:
@@ -345,7 +346,11 @@ def leave_engine(request):
     """The connection of *request* as `(socket, address, file)`; the file
     reads the request again, and what follows it."""
     fd, after = request.take_over()
-    sock = socket.socket(fileno=fd)
+    try:
+        sock = socket.socket(fileno=fd)
+    except BaseException:
+        os.close(fd)
+        raise
     peer = request.peer
     return (sock, peer if peer[0] else "",
             io.BufferedReader(_Replay(sock, request.block + after)))

@@ -104,11 +104,16 @@ class socket(SocketMixin):
             if proto == -1:
                 proto = 0
         sock = self._gevent_sock_class(family, type, proto, fileno)
-        _realsocket.setblocking(sock, False)
-        self._sock = sock
-        self._reader = self._writer = None
-        self.timeout = _socket.getdefaulttimeout()
-        self.hub = get_hub()
+        try:
+            _realsocket.setblocking(sock, False)
+            self._sock = sock
+            self._reader = self._writer = None
+            self.timeout = _socket.getdefaulttimeout()
+            self.hub = get_hub()
+        except BaseException:
+            if fileno is not None:  # it stays the caller's
+                sock.detach()
+            raise
 
     def __enter__(self):
         return self

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "greenlets.h"
 #include "loop.h"
@@ -268,10 +269,14 @@ static PyObject *request_take_over(PyObject *self, PyObject *Py_UNUSED(none))
     size_t size = 0;
     int fd = gcore_http_take_over(((RequestObject *)self)->request, &bytes,
                                   &size);
+    PyObject *result;
 
     if (fd < 0)
         return accel_raise(fd);
-    return Py_BuildValue("iy#", fd, bytes, (Py_ssize_t)size);
+    result = Py_BuildValue("iy#", fd, bytes, (Py_ssize_t)size);
+    if (result == NULL)
+        close(fd);
+    return result;
 }
 
 static PyObject *get_line(PyObject *self, void *Py_UNUSED(closure))
@@ -386,6 +391,35 @@ static PyType_Spec request_spec = {
 
 /* ---- servers -------------------------------------------------------------- */
 
+static gcore_http_request *next_request(ServerObject *self)
+{
+    self->count--;
+    return self->taken[self->first++];
+}
+
+/* Drop what nobody will come to: the engine answers. */
+static void drop_all(ServerObject *self)
+{
+    gcore_http_request *request;
+
+    while (self->count)
+        gcore_http_request_unref(next_request(self));
+    while (self->server &&
+           gcore_http_server_take(self->server, &request, 1) == 1)
+        gcore_http_request_unref(request);
+}
+
+/* Stand in the run queue. */
+static void come_back(ServerObject *self,
+                      int (*push)(LoopObject *, PyObject *))
+{
+    self->pending = push(self->loop, (PyObject *)self) == 0;
+    if (self->pending)
+        return;
+    accel_loop_report(self->loop, (PyObject *)self);
+    drop_all(self);
+}
+
 void accel_http_told(PyObject *object, int64_t result)
 {
     ServerObject *self = (ServerObject *)object;
@@ -394,12 +428,8 @@ void accel_http_told(PyObject *object, int64_t result)
         Py_DECREF(object);
         return;
     }
-    if (self->pending)
-        return;
-    if (accel_loop_push_ready(self->loop, object) < 0)
-        accel_loop_report(self->loop, object);
-    else
-        self->pending = true;
+    if (!self->pending)
+        come_back(self, accel_loop_push_ready);
 }
 
 /* What is no usual request: refused, or asking for another protocol. */
@@ -435,12 +465,6 @@ static void take(ServerObject *self)
     }
 }
 
-static gcore_http_request *next_request(ServerObject *self)
-{
-    self->count--;
-    return self->taken[self->first++];
-}
-
 /* Have a greenlet answer what was taken. */
 static void start_work(ServerObject *self)
 {
@@ -469,12 +493,8 @@ void accel_http_run(PyObject *object)
     if (self->count == 0)
         return;
     start_work(self);
-    if (self->count == 0 || self->pending)
-        return;
-    if (accel_loop_append(self->loop, object) < 0)
-        accel_loop_report(self->loop, object);
-    else
-        self->pending = true;
+    if (self->count && !self->pending)
+        come_back(self, accel_loop_append);
 }
 
 /* Run the application on the next request; -1 with an exception. */

@@ -67,8 +67,9 @@ static PyTypeObject *exchange_type, *input_type;
 static struct {
     PyObject *application, *body_timeout, *close, *end, *environ,
         *environ_class, *fail, *file_class, *find_application, *get_environ,
-        *input, *input_class, *input_failure, *log, *metrics, *quiet_log,
-        *refuse_body, *send_file, *start_response, *terminated;
+        *input, *input_class, *input_failure, *join, *log, *metrics,
+        *quiet_log, *refuse_body, *send_file, *start_response, *terminated,
+        *write;
 } names;
 
 static const gcore_http_head *head_of(const ExchangeObject *self)
@@ -229,7 +230,7 @@ static PyObject *exchange_start_response(PyObject *object,
     result = say(self, values[0], headers);
     if (headers != values[1])
         Py_DECREF(headers);
-    return result < 0 ? NULL : PyObject_GetAttrString(object, "write");
+    return result < 0 ? NULL : PyObject_GetAttr(object, names.write);
 }
 
 /* ---- sending -------------------------------------------------------------- */
@@ -462,7 +463,7 @@ static PyObject *joined(const ExchangeObject *self, PyObject *pieces)
     }
     nothing = list ? PyBytes_FromStringAndSize(NULL, 0) : NULL;
     if (nothing != NULL)
-        result = PyObject_CallMethod(nothing, "join", "O", list);
+        result = PyObject_CallMethodObjArgs(nothing, names.join, list, NULL);
     Py_XDECREF(nothing);
     Py_XDECREF(list);
     return result;
@@ -670,36 +671,63 @@ static PyObject *find_application(ExchangeObject *self)
                                       NULL);
 }
 
-/* An exception that was on its way, if any, becomes the context of the current
- * one, or is raised again if there is none.  Takes over the references. */
-static void chain(PyObject *type, PyObject *value, PyObject *traceback)
-{
-    PyObject *new_type, *new_value, *new_traceback;
+/* An exception that is being handled, as in an except or finally clause: it is
+ * current meanwhile, and the context of what is raised. */
+typedef struct {
+    PyObject *type, *value, *traceback;
+    PyObject *outer_type, *outer_value, *outer_traceback;
+} handling;
 
-    if (type == NULL || !PyErr_Occurred()) {
-        if (type != NULL)
-            PyErr_Restore(type, value, traceback);
+/* Begin with the exception that is on its way, if any. */
+static void handle(handling *it)
+{
+    PyErr_Fetch(&it->type, &it->value, &it->traceback);
+    if (it->type == NULL)
         return;
+    PyErr_NormalizeException(&it->type, &it->value, &it->traceback);
+    if (it->traceback != NULL)
+        PyException_SetTraceback(it->value, it->traceback);
+    PyErr_GetExcInfo(&it->outer_type, &it->outer_value, &it->outer_traceback);
+    Py_INCREF(it->type);
+    Py_INCREF(it->value);
+    Py_XINCREF(it->traceback);
+    PyErr_SetExcInfo(it->type, it->value, it->traceback);
+}
+
+/* The end of an except clause. */
+static void handled(handling *it)
+{
+    if (it->type == NULL)
+        return;
+    PyErr_SetExcInfo(it->outer_type, it->outer_value, it->outer_traceback);
+    Py_DECREF(it->type);
+    Py_DECREF(it->value);
+    Py_XDECREF(it->traceback);
+}
+
+/* The end of a finally clause: what was on its way goes on, unless something
+ * else has been raised; -1 if there is an exception. */
+static int go_on(handling *it)
+{
+    if (it->type != NULL && !PyErr_Occurred()) {
+        PyErr_SetExcInfo(it->outer_type, it->outer_value,
+                         it->outer_traceback);
+        PyErr_Restore(it->type, it->value, it->traceback);
+        return -1;
     }
-    PyErr_NormalizeException(&type, &value, &traceback);
-    if (traceback != NULL)
-        PyException_SetTraceback(value, traceback);
-    PyErr_Fetch(&new_type, &new_value, &new_traceback);
-    PyErr_NormalizeException(&new_type, &new_value, &new_traceback);
-    PyException_SetContext(new_value, value);
-    PyErr_Restore(new_type, new_value, new_traceback);
-    Py_DECREF(type);
-    Py_XDECREF(traceback);
+    handled(it);
+    return PyErr_Occurred() ? -1 : 0;
 }
 
 /* Also where an exception is on its way. */
 static int close_result(PyObject *result)
 {
-    PyObject *type, *value, *traceback, *method, *closed = NULL;
+    PyObject *method, *closed = NULL;
+    handling error;
 
     if (PyList_CheckExact(result) || PyTuple_CheckExact(result))
-        return 0;
-    PyErr_Fetch(&type, &value, &traceback);
+        return PyErr_Occurred() ? -1 : 0;
+    handle(&error);
     method = PyObject_GetAttr(result, names.close);
     if (method != NULL)
         closed = PyObject_CallObject(method, NULL);
@@ -707,8 +735,7 @@ static int close_result(PyObject *result)
         PyErr_Clear();
     Py_XDECREF(method);
     Py_XDECREF(closed);
-    chain(type, value, traceback);
-    return PyErr_Occurred() ? -1 : 0;
+    return go_on(&error);
 }
 
 /* A malformed body that the application has not heard of, or caught. */
@@ -752,23 +779,16 @@ static int answer(ExchangeObject *self)
 }
 
 /* The current exception is the application's, or says that the client has
- * gone: a subclass deals with it, as in an except clause. */
+ * gone: a subclass deals with it. */
 static int fail(ExchangeObject *self)
 {
-    PyObject *type, *value, *traceback, *result;
-    PyObject *old_type, *old_value, *old_traceback;
+    PyObject *result;
+    handling error;
 
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    if (traceback != NULL)
-        PyException_SetTraceback(value, traceback);
-    PyErr_GetExcInfo(&old_type, &old_value, &old_traceback);
-    Py_INCREF(value);
-    PyErr_SetExcInfo(type, value, traceback);
-    result = PyObject_CallMethodObjArgs((PyObject *)self, names.fail, value,
-                                        NULL);
-    PyErr_SetExcInfo(old_type, old_value, old_traceback);
-    Py_DECREF(value);
+    handle(&error);
+    result = PyObject_CallMethodObjArgs((PyObject *)self, names.fail,
+                                        error.value, NULL);
+    handled(&error);
     Py_XDECREF(result);
     return result ? 0 : -1;
 }
@@ -795,21 +815,36 @@ static int is_logged(ExchangeObject *self)
 static int end(ExchangeObject *self)
 {
     PyObject *type, *value, *traceback;
-    int logged;
+    handling error;
 
-    PyErr_Fetch(&type, &value, &traceback);
-    logged = is_logged(self);
-    if (logged > 0) {
+    handle(&error);
+    if (is_logged(self) > 0) {
         self->finished = now();
         Py_XDECREF(PyObject_CallMethodObjArgs((PyObject *)self, names.end,
                                               NULL));
     }
-    chain(type, value, traceback);
+    go_on(&error);
     PyErr_Fetch(&type, &value, &traceback); /* out of destructors' way */
     Py_CLEAR(self->environ);
     Py_CLEAR(self->input);
     PyErr_Restore(type, value, traceback);
     return type ? -1 : 0;
+}
+
+/* Nobody has dealt with an error, of which a traceback may hold the request:
+ * the client is not to wait for that. */
+static void give_up(ExchangeObject *self)
+{
+    static const char headers[] =
+        "Content-Type: text/plain\r\nConnection: close\r\n";
+    static const char text[] = "Internal Server Error";
+    gcore_http_request *request = accel_http_request(self->request);
+
+    if (self->headers_sent)
+        gcore_http_cut(request);
+    else
+        gcore_http_respond(request, 500, NULL, headers, sizeof headers - 1,
+                           text, sizeof text - 1);
 }
 
 int accel_http_exchange_run(PyObject *object)
@@ -822,6 +857,8 @@ int accel_http_exchange_run(PyObject *object)
         result = fail(self);
     if (end(self) < 0)
         result = -1;
+    if (result < 0)
+        give_up(self);
     return result;
 }
 
@@ -1073,6 +1110,7 @@ static int make_names(void)
         {&names.input, "wsgi.input"},
         {&names.input_class, "input_class"},
         {&names.input_failure, "failure"},
+        {&names.join, "join"},
         {&names.log, "log"},
         {&names.metrics, "metrics"},
         {&names.quiet_log, "quiet_log"},
@@ -1080,6 +1118,7 @@ static int make_names(void)
         {&names.send_file, "send_file"},
         {&names.start_response, "start_response"},
         {&names.terminated, "wsgi.input_terminated"},
+        {&names.write, "write"},
     };
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {

@@ -38,23 +38,33 @@ static void count_fork(void)
 
 /* ---- rings --------------------------------------------------------------- */
 
+static size_t ring_capacity(const accel_ring *ring)
+{
+    return ring->items ? ring->mask + 1 : 0;
+}
+
+static int ring_grow(accel_ring *ring)
+{
+    size_t capacity = ring_capacity(ring);
+    size_t larger = capacity ? capacity * 2 : 64;
+    PyObject **items = PyMem_Malloc(larger * sizeof *items);
+    if (!items) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (size_t i = 0; i < ring->count; i++)
+        items[i] = ring->items[(ring->head + i) & ring->mask];
+    PyMem_Free(ring->items);
+    ring->items = items;
+    ring->head = 0;
+    ring->mask = larger - 1;
+    return 0;
+}
+
 static int ring_push(accel_ring *ring, PyObject *item)
 {
-    size_t capacity = ring->items ? ring->mask + 1 : 0;
-    if (ring->count == capacity) {
-        size_t larger = capacity ? capacity * 2 : 64;
-        PyObject **items = PyMem_Malloc(larger * sizeof *items);
-        if (!items) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        for (size_t i = 0; i < ring->count; i++)
-            items[i] = ring->items[(ring->head + i) & ring->mask];
-        PyMem_Free(ring->items);
-        ring->items = items;
-        ring->head = 0;
-        ring->mask = larger - 1;
-    }
+    if (ring->count == ring_capacity(ring) && ring_grow(ring) < 0)
+        return -1;
     Py_INCREF(item);
     ring->items[(ring->head + ring->count++) & ring->mask] = item;
     return 0;
@@ -313,10 +323,26 @@ gcore_hub *accel_loop_asleep(LoopObject *loop)
                : NULL;
 }
 
+/* What a poll may return: all of it must find room, or wake-ups were lost. */
+static int ready_room(LoopObject *loop)
+{
+    accel_ring *ring = &loop->ready;
+    size_t room = ring_capacity(ring) - ring->count;
+    while (room < BATCH && ring_grow(ring) == 0)
+        room = ring_capacity(ring) - ring->count;
+    if (room >= BATCH)
+        return BATCH;
+    PyErr_Clear();
+    return (int)room;
+}
+
 /* A poll that keeps the GIL. */
 static int look(LoopObject *loop)
 {
-    int count = gcore_hub_poll(loop->engine, loop->batch, BATCH, GCORE_NOW);
+    int room = ready_room(loop);
+    int count = room ? gcore_hub_poll(loop->engine, loop->batch, room,
+                                      GCORE_NOW)
+                     : 0;
     if (count > 0)
         harvest(loop, count);
     return count;
@@ -368,13 +394,14 @@ static int wait_for_events(LoopObject *loop)
     bool trim = accel_chunks_cached() > IDLE_CHUNKS;
     int64_t deadline = trim ? gcore_clock() + IDLE_AFTER : GCORE_FOREVER;
     PyObject *owed = loop->owed;
-    int count;
+    int count = 0, room = ready_room(loop);
     loop->owed = NULL;
     loop->polling = true;
     Py_BEGIN_ALLOW_THREADS
     if (owed)
         accel_taskqueue_wake(owed);
-    count = gcore_hub_poll(engine, loop->batch, BATCH, deadline);
+    if (room)
+        count = gcore_hub_poll(engine, loop->batch, room, deadline);
     stay_out_of_the_end();
     Py_END_ALLOW_THREADS
     loop->polling = false;
