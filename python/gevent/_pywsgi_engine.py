@@ -15,12 +15,15 @@ import os
 import sys
 import time
 
+import gevent
 from gevent import socket
 from gevent._pywsgi_file import FileWrapper
 from gevent._pywsgi_input import (BodyTooLong, BodyTooSlow, InvalidInput,
                                   TimedFile)
 from gevent._pywsgi_log import NoopLog
 from gevent._pywsgi_request import NOT_IN_LINE
+from gevent._threading import Lock
+from gevent.exceptions import InvalidThreadUseError
 from greenlet import GreenletExit
 from libgcore import _engine
 
@@ -68,6 +71,41 @@ def engine_options(server):
     return options
 
 
+# Other threads, to which an application may have given its environment
+
+def in_hub(loop, function, *arguments):
+    """What *function* returns, or raises, in the hub of *loop*; the calling
+    thread, another one, waits as a whole."""
+    task = _Task(function, arguments)
+    loop.run_callback_threadsafe(gevent.spawn_raw, task)
+    return task.get()
+
+
+class _Task:
+    """A call in another thread."""
+
+    def __init__(self, function, arguments):
+        self.call = function, arguments
+        self.value = self.error = None
+        self.over = Lock()
+        self.over.acquire()
+
+    def __call__(self):
+        function, arguments = self.call
+        try:
+            self.value = function(*arguments)
+        except BaseException as ex:
+            self.error = ex
+        self.over.release()
+
+    def get(self):
+        """What it returned, or raised."""
+        self.over.acquire()
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
 # The body of a request
 
 class _Body(io.RawIOBase):
@@ -82,11 +120,17 @@ class _Body(io.RawIOBase):
         return True
 
     def _piece(self, size):
-        return self._read(self._request.read, size, self._timeout)
+        try:
+            return self._read(self._request.read, size, self._timeout)
+        except InvalidThreadUseError:
+            return in_hub(self._request.loop, self._piece, size)
 
     def whole(self):
         """The whole body, in the place of a first read."""
-        return self._read(self._request.read_whole, self._timeout)
+        try:
+            return self._read(self._request.read_whole, self._timeout)
+        except InvalidThreadUseError:
+            return self.readall()
 
     def _read(self, read, *arguments):
         if self.failure is None:
@@ -241,6 +285,10 @@ class EngineHandler(HttpExchange):
             self.request.send_file(fd, offset, count)
         self.finish()
         return True
+
+    def in_hub(self, method, *arguments):
+        """Call *method* of it from another thread."""
+        return in_hub(self.request.loop, getattr(self, method), *arguments)
 
     # Errors
 

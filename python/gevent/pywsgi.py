@@ -1125,10 +1125,11 @@ class WSGIServer(StreamServer):
         if self._http is None:
             return 0
         engine, self._http = self._http, None
-        engine.drain(timeout)
-        left = engine.counters()["connections"]
-        engine.close()
-        return left
+        try:
+            engine.drain(timeout)
+            return engine.counters()["connections"]
+        finally:
+            engine.close()
 
 
 #: What `WSGIHandler` was made with: patches take effect.

@@ -10,6 +10,11 @@
  *
  * Waits for a body or for room are the engine's operations, which wake a
  * greenlet's Wait.
+ *
+ * The engine belongs to the hub's thread, which lets go of the GIL while it
+ * polls.  Another thread, to which an application may have given a request,
+ * uses the engine only meanwhile that is not so; else, and to wait, it has the
+ * hub do it (see accel_http_is_elsewhere()).
  */
 #include "http.h"
 
@@ -43,6 +48,7 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     gcore_http_request *request;
+    LoopObject *loop;
     long long received; /* bytes of the body that have been read */
 } RequestObject;
 
@@ -52,7 +58,7 @@ static PyObject *str_take_request, *str_start_work, *str_work;
 
 /* ---- requests ------------------------------------------------------------ */
 
-static PyObject *request_new(gcore_http_request *request)
+static PyObject *request_new(LoopObject *loop, gcore_http_request *request)
 {
     RequestObject *self = PyObject_New(RequestObject, request_type);
 
@@ -61,15 +67,51 @@ static PyObject *request_new(gcore_http_request *request)
         return NULL;
     }
     self->request = request;
+    Py_INCREF((PyObject *)loop);
+    self->loop = loop;
     self->received = 0;
     return (PyObject *)self;
 }
 
+static bool is_ours(const RequestObject *self)
+{
+    return self->loop == accel_current_loop(0);
+}
+
+/* The engine may be at work, in its own thread. */
+static bool is_busy(const RequestObject *self)
+{
+    return self->loop->polling && !is_ours(self);
+}
+
+bool accel_http_is_elsewhere(PyObject *object)
+{
+    return is_busy((RequestObject *)object);
+}
+
+static int64_t raise_elsewhere(void)
+{
+    PyErr_SetString(accel_error("InvalidThreadUseError"),
+                    "a request belongs to the thread of its hub");
+    return -1;
+}
+
+static void drop_in_hub(void *request, int64_t Py_UNUSED(result))
+{
+    gcore_http_request_unref(request);
+}
+
 static void request_dealloc(PyObject *object)
 {
+    RequestObject *self = (RequestObject *)object;
     PyTypeObject *type = Py_TYPE(object);
 
-    gcore_http_request_unref(((RequestObject *)object)->request);
+    /* Where a busy engine does not take it, it is lost: not so the engine. */
+    if (self->loop->engine && is_busy(self))
+        gcore_hub_post(self->loop->engine, drop_in_hub, self->request);
+    else
+        gcore_http_request_unref(self->request);
+    Py_DECREF((PyObject *)self->loop);
     PyObject_Free(object);
     Py_DECREF(type);
 }
@@ -115,8 +157,11 @@ static int wait_for(PyObject *self, int64_t deadline,
                     void (*cancel)(gcore_http_request *))
 {
     gcore_http_request *request = ((RequestObject *)self)->request;
-    WaitObject *wait = accel_wait_new();
+    WaitObject *wait;
 
+    if (!is_ours((RequestObject *)self))
+        return (int)raise_elsewhere();
+    wait = accel_wait_new();
     if (wait == NULL)
         return -1;
     return park_for(request, wait,
@@ -130,6 +175,9 @@ int accel_http_send(PyObject *object, const char *bytes, Py_ssize_t size)
     int result = gcore_http_write(((RequestObject *)object)->request, bytes,
                                   (size_t)size);
 
+    /* Another thread does not wait. */
+    if (result == 1 && !is_ours((RequestObject *)object))
+        return 0;
     if (result == 1)
         return wait_for(object, GCORE_FOREVER, gcore_http_wait_sent,
                         gcore_http_cancel_sent);
@@ -205,6 +253,10 @@ static PyObject *request_read(PyObject *self, PyObject *args)
         return PyBytes_FromStringAndSize(NULL, 0);
     if (size > LARGEST_PIECE)
         size = LARGEST_PIECE;
+    if (is_busy((RequestObject *)self)) {
+        raise_elsewhere();
+        return NULL;
+    }
     for (;;) {
         count = 0;
         data = read_piece(request, size, &count);
@@ -247,9 +299,14 @@ static int64_t read_into(PyObject *self, char *bytes, Py_ssize_t room,
 static PyObject *request_read_whole(PyObject *self, PyObject *timeout)
 {
     int64_t length = head_of(self)->content_length, size = 0, count = 0;
-    PyObject *data =
-        PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(length < 0 ? 0 : length));
+    PyObject *data;
 
+    if (!is_ours((RequestObject *)self)) {
+        raise_elsewhere();
+        return NULL;
+    }
+    data =
+        PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(length < 0 ? 0 : length));
     while (data && size < length) {
         count = read_into(self, PyBytes_AsString(data) + size,
                           (Py_ssize_t)(length - size), timeout);
@@ -334,6 +391,8 @@ static PyObject *get_peer(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyMemberDef request_members[] = {
+    {"loop", T_OBJECT, offsetof(RequestObject, loop), READONLY,
+     "Of the hub that it belongs to."},
     {"received", T_LONGLONG, offsetof(RequestObject, received), READONLY,
      "Bytes of the body that have been read."},
     {NULL, 0, 0, 0, NULL},
@@ -435,7 +494,7 @@ void accel_http_told(PyObject *object, int64_t result)
 /* What is no usual request: refused, or asking for another protocol. */
 static void hand_over(ServerObject *self, gcore_http_request *request)
 {
-    PyObject *object = request_new(request);
+    PyObject *object = request_new(self->loop, request);
     PyObject *result =
         object ? PyObject_CallMethodObjArgs(self->owner, str_take_request,
                                             object, NULL)
@@ -500,7 +559,7 @@ void accel_http_run(PyObject *object)
 /* Run the application on the next request; -1 with an exception. */
 static int answer_next(ServerObject *self)
 {
-    PyObject *request = request_new(next_request(self));
+    PyObject *request = request_new(self->loop, next_request(self));
     PyObject *exchange =
         request ? accel_http_exchange_new(self->exchange, self->owner, request,
                                           self->plain)

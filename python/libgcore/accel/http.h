@@ -20,6 +20,9 @@ void accel_http_run(PyObject *server);
 /* The engine's request of an HttpRequest. */
 gcore_http_request *accel_http_request(PyObject *request);
 
+/* Whether the calling thread must not use it, but have its hub do so. */
+bool accel_http_is_elsewhere(PyObject *request);
+
 /* Send a piece of the body, and wait for room; -1 with an exception. */
 int accel_http_send(PyObject *request, const char *bytes, Py_ssize_t size);
 
@@ -34,7 +37,7 @@ int accel_http_environ_init(PyObject *module);
 
 /* What they say. */
 typedef struct {
-    PyObject *length; /* the Content-Length, as given and borrowed, or NULL */
+    PyObject *length; /* the Content-Length as given, a reference, or NULL */
     bool connection;
     bool date;
 } accel_http_said;

@@ -140,12 +140,14 @@ static bool same(const char *name, size_t size, const char *other)
 static void note(accel_http_said *said, const char *name, size_t size,
                  PyObject *value)
 {
-    if (same(name, size, "content-length"))
-        said->length = value;
-    else if (same(name, size, "connection"))
+    if (same(name, size, "content-length")) {
+        Py_INCREF(value);
+        accel_replace(&said->length, value);
+    } else if (same(name, size, "connection")) {
         said->connection = true;
-    else if (same(name, size, "date"))
+    } else if (same(name, size, "date")) {
         said->date = true;
+    }
 }
 
 static int add_pair(lines *it, PyObject *header, accel_http_said *said)
@@ -172,24 +174,34 @@ static int add_pair(lines *it, PyObject *header, accel_http_said *said)
     return 0;
 }
 
-/* A header is a tuple, or a list, of name and value; what `said` borrows of it
- * lives as long as the list of headers. */
+/* A header is a tuple, or a list, of name and value. */
 static int add_header(lines *it, PyObject *header, accel_http_said *said)
 {
-    PyObject *pair;
+    PyObject *pair = NULL;
     int result;
 
     if (PyTuple_Check(header))
-        return add_pair(it, header, said);
-    pair = PyList_Check(header) ? PyList_AsTuple(header) : NULL;
-    if (pair == NULL) {
+        Py_INCREF(pair = header);
+    else if (PyList_Check(header))
+        pair = PyList_AsTuple(header);
+    else
         PyErr_Format(PyExc_TypeError,
                      "A header must be a tuple of name and value, not %R",
                      header);
-        return -1;
-    }
-    result = add_pair(it, pair, said);
-    Py_DECREF(pair);
+    result = pair ? add_pair(it, pair, said) : -1;
+    Py_XDECREF(pair);
+    return result;
+}
+
+/* What is told of a bad header may run Python code, which may change the
+ * list. */
+static int add_item(lines *it, PyObject *headers, Py_ssize_t i,
+                    accel_http_said *said)
+{
+    PyObject *header = PySequence_GetItem(headers, i);
+    int result = header ? add_header(it, header, said) : -1;
+
+    Py_XDECREF(header);
     return result;
 }
 
@@ -202,7 +214,7 @@ PyObject *accel_http_lines(PyObject *headers, accel_http_said *said)
     *said = (accel_http_said){0};
     lines_begin(&it);
     while (i < PyList_Size(headers) &&
-           add_header(&it, PyList_GetItem(headers, i), said) == 0)
+           add_item(&it, headers, i, said) == 0)
         i++;
     if (!PyErr_Occurred())
         result = PyBytes_FromStringAndSize(it.bytes, (Py_ssize_t)it.size);

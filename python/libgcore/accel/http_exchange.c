@@ -67,7 +67,7 @@ static PyTypeObject *exchange_type, *input_type;
 static struct {
     PyObject *application, *body_timeout, *close, *end, *environ,
         *environ_class, *fail, *file_class, *find_application, *get_environ,
-        *input, *input_class, *input_failure, *join, *log, *metrics,
+        *in_hub, *input, *input_class, *input_failure, *join, *log, *metrics,
         *quiet_log, *refuse_body, *send_file, *start_response, *terminated,
         *write;
 } names;
@@ -176,6 +176,7 @@ static int say(ExchangeObject *self, PyObject *status, PyObject *headers)
                      "absent or zero)", code, said.length);
         Py_CLEAR(block);
     }
+    Py_XDECREF(said.length);
     if (block == NULL) {
         Py_DECREF(line);
         return -1;
@@ -390,8 +391,14 @@ static int write_piece(ExchangeObject *self, PyObject *bytes)
 static PyObject *exchange_write(PyObject *object, PyObject *data)
 {
     ExchangeObject *self = (ExchangeObject *)object;
-    PyObject *bytes = checked(self, data);
-    int result = bytes ? write_piece(self, bytes) : -1;
+    PyObject *bytes;
+    int result;
+
+    if (accel_http_is_elsewhere(self->request))
+        return PyObject_CallMethodObjArgs(object, names.in_hub, names.write,
+                                          data, NULL);
+    bytes = checked(self, data);
+    result = bytes ? write_piece(self, bytes) : -1;
 
     Py_XDECREF(bytes);
     if (result < 0)
@@ -469,6 +476,12 @@ static PyObject *joined(const ExchangeObject *self, PyObject *pieces)
     return result;
 }
 
+static bool has_length(PyObject *result)
+{
+    return PyType_GetSlot(Py_TYPE(result), Py_sq_length) != NULL ||
+           PyType_GetSlot(Py_TYPE(result), Py_mp_length) != NULL;
+}
+
 /* The bytes of all items of a result that has a length; -1: it has none; -2
  * with an exception. */
 static int64_t total_size(PyObject *result)
@@ -476,10 +489,8 @@ static int64_t total_size(PyObject *result)
     PyObject *iterator, *item;
     int64_t total = 0;
 
-    if (PyObject_Size(result) < 0) {
-        PyErr_Clear();
+    if (!has_length(result))
         return -1;
-    }
     iterator = PyObject_GetIter(result);
     while (iterator && (item = PyIter_Next(iterator))) {
         Py_ssize_t size = PyObject_Size(item);
@@ -942,6 +953,7 @@ static int exchange_clear(PyObject *object)
     Py_CLEAR(self->server);
     Py_CLEAR(self->environ);
     Py_CLEAR(self->input);
+    Py_CLEAR(self->status);
     return 0;
 }
 
@@ -953,6 +965,7 @@ static int exchange_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->server);
     Py_VISIT(self->environ);
     Py_VISIT(self->input);
+    Py_VISIT(self->status);
     return 0;
 }
 
@@ -964,7 +977,6 @@ static void exchange_dealloc(PyObject *object)
     PyObject_GC_UnTrack(object);
     exchange_clear(object);
     Py_XDECREF(self->request);
-    Py_XDECREF(self->status);
     Py_XDECREF(self->line);
     Py_XDECREF(self->block);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
@@ -1107,6 +1119,7 @@ static int make_names(void)
         {&names.file_class, "file_class"},
         {&names.find_application, "find_application"},
         {&names.get_environ, "get_environ"},
+        {&names.in_hub, "in_hub"},
         {&names.input, "wsgi.input"},
         {&names.input_class, "input_class"},
         {&names.input_failure, "failure"},
