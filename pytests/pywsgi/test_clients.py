@@ -1,4 +1,6 @@
 """Clients that are many, slow, half gone, or gone."""
+import contextlib
+import os
 import random
 import resource
 import subprocess as native
@@ -214,6 +216,47 @@ def test_a_slow_reader_gets_it_all(serve):
             response += data
             gevent.sleep(0)
     assert response.endswith(b"\r\n\r\n" + body)
+
+
+def resident_bytes():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"),
+                    reason="needs /proc")
+@pytest.mark.parametrize("chunked", [False, True])
+def test_slow_readers_share_the_body(serve, chunked):
+    """What the application gave is not copied for each of them."""
+    body = b"0123456789ab" * (1 << 20)
+    answers = []
+
+    def application(_environ, start_response):
+        answers.append(1)
+        start_response("200 OK", TEXT)
+        return iter([body]) if chunked else [body]
+
+    server = serve(application, log=None)
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(connect(server)) for _ in range(5)]
+        before = resident_bytes()
+        for count, sock in enumerate(socks, 1):
+            sock.sendall(get("/", "Connection: close"))
+            wait_until(lambda: len(answers) == count)
+        assert resident_bytes() - before < 2 * len(body)
+        head, _, rest = until_end(socks[0]).partition(b"\r\n\r\n")
+    if not chunked:
+        assert b"\r\nContent-Length: %d\r\n" % len(body) in head + b"\r\n"
+        assert rest == body
+        return
+    pieces = []
+    while rest:
+        line, _, rest = rest.partition(b"\r\n")
+        size = int(line, 16)
+        pieces.append(rest[:size])
+        assert rest[size:size + 2] == b"\r\n"
+        rest = rest[size + 2:]
+    assert b"".join(pieces) == body and not pieces[-1]
 
 
 def test_a_client_that_asks_and_never_reads(serve):

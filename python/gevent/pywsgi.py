@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 _JOIN_LIMIT = 1 << 16  # bytes of body that are joined with the head
+_CHUNK_LIMIT = 1 << 18  # bytes of a chunk: it is copied, and may wait long
 _DRAIN_SIZE = 1 << 16
 
 _NO_LIMIT = nullcontext()
@@ -580,7 +581,7 @@ class WSGIHandler:
     def write(self, data):
         """Send a piece of the body (bytes), and the head before the first."""
         if self.headers_sent:
-            self._sendall(self._framed(data))
+            self._send_body(data)
             return
         if not self.status:
             raise self.ApplicationError(
@@ -594,6 +595,7 @@ class WSGIHandler:
         for name, value in self.response_headers:
             head += name, b": ", value, b"\r\n"
         head.append(b"\r\n")
+        data, rest = self._split(data)
         body = self._framed(data)
         self.headers_sent = True
         if isinstance(self.wsgi_input, Input):
@@ -604,6 +606,21 @@ class WSGIHandler:
         else:
             self._sendall(b"".join(head))
             self._sendall(body)
+        self._send_body(rest)
+
+    def _send_body(self, data):
+        while data:
+            data, rest = self._split(data)
+            self._sendall(self._framed(data))
+            data = rest
+
+    def _split(self, data):
+        """What of *data* is one chunk, and the rest."""
+        if (not self.response_use_chunked or isinstance(data, str)
+                or len(data) <= _CHUNK_LIMIT):
+            return data, b""
+        view = memoryview(data)
+        return view[:_CHUNK_LIMIT], view[_CHUNK_LIMIT:]
 
     def _announced_length(self):
         length = self.provided_content_length

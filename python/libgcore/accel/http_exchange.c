@@ -18,7 +18,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { JOIN_LIMIT = 1 << 16 };
+enum {
+    JOIN_LIMIT = 1 << 16,
+    /* Of a piece, given to the engine at once: what the kernel does not take
+     * of it is copied, for as long as the client makes us wait. */
+    SLICE = 1 << 18,
+};
 
 /* Bytes of lines that the engine adds to a head. */
 enum {
@@ -377,15 +382,25 @@ static PyObject *checked(const ExchangeObject *self, PyObject *data)
 
 static int write_piece(ExchangeObject *self, PyObject *bytes)
 {
-    Py_ssize_t size;
+    const char *first = PyBytes_AsString(bytes);
+    Py_ssize_t left = PyBytes_Size(bytes);
     bool begins = !self->headers_sent;
 
     if (begins && start(self) < 0)
         return -1;
-    size = count_piece(self, PyBytes_Size(bytes));
-    if (size == 0 && !(begins && PyBytes_Size(bytes) == 0))
-        return 0;
-    return accel_http_send(self->request, PyBytes_AsString(bytes), size);
+    if (begins && left == 0)
+        return accel_http_send(self->request, first, 0);
+    while (left > 0) {
+        Py_ssize_t size = count_piece(self, left < SLICE ? left : SLICE);
+
+        if (size == 0)
+            return 0;
+        if (accel_http_send(self->request, first, size) < 0)
+            return -1;
+        first += size;
+        left -= size;
+    }
+    return 0;
 }
 
 static PyObject *exchange_write(PyObject *object, PyObject *data)
@@ -406,6 +421,11 @@ static PyObject *exchange_write(PyObject *object, PyObject *data)
     Py_RETURN_NONE;
 }
 
+static int send_in_slices(ExchangeObject *self, PyObject *bytes)
+{
+    return write_piece(self, bytes) < 0 ? -1 : finish(self);
+}
+
 /* A body that is not as long as announced: what is beyond must not pass for
  * the next response, what is missing ends the connection. */
 static int send_misfit(ExchangeObject *self, PyObject *bytes)
@@ -415,7 +435,7 @@ static int send_misfit(ExchangeObject *self, PyObject *bytes)
         if (add_line(self, "Connection: close\r\n") < 0)
             return -1;
     }
-    return start(self) < 0 || write_piece(self, bytes) < 0 ? -1 : finish(self);
+    return send_in_slices(self, bytes);
 }
 
 /* The whole answer at once. */
@@ -427,6 +447,8 @@ static int send_whole(ExchangeObject *self, PyObject *bytes)
 
     if (self->length >= 0 && self->length != size && !head)
         return send_misfit(self, bytes);
+    if (size > SLICE && !head)
+        return announce(self, size) < 0 ? -1 : send_in_slices(self, bytes);
     if (head) {
         if (announce(self, size) < 0)
             return -1;
