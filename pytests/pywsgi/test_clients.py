@@ -5,13 +5,16 @@ import random
 import resource
 import subprocess as native
 import sys
+from pathlib import Path
 
 import gevent
 import pytest
 from raw_http import TEXT, get, plain, talk, wait_until
 from raw_requests import KEPT, TAIL, to
 
-from gevent import socket, subprocess
+from gevent import socket, ssl, subprocess
+
+PEM = str(Path(__file__).parent.parent / "ssl" / "localhost.pem")
 
 MANY = 10_000
 SPARE = 200  # descriptors for what else a process has open
@@ -283,3 +286,27 @@ def test_a_client_that_asks_and_never_reads(serve):
         assert talk(server, get()).endswith(b"x" * 100)
         assert len(served) < asked / len(get())
     assert asked < 50_000_000
+
+
+def test_a_client_leaves_under_tls(serve, quiet):
+    """In the middle of an answer: that is no error of the application."""
+    ended = []
+
+    def application(environ, start_response):
+        start_response("200 OK", TEXT)
+        try:
+            while True:
+                yield bytes(1 << 16)
+        finally:
+            ended.append(1)
+
+    server = serve(application, wsgi=False, certfile=PEM)
+    with socket.create_connection(("127.0.0.1", server.server_port)) as peer:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        with context.wrap_socket(peer) as client:
+            client.sendall(get("/"))
+            client.recv(100)
+    wait_until(lambda: ended)
+    assert not quiet

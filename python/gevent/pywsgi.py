@@ -18,6 +18,7 @@ from contextlib import nullcontext
 from datetime import datetime
 from functools import lru_cache
 from io import BytesIO
+from ssl import SSLEOFError, SSLZeroReturnError
 from urllib.parse import unquote_to_bytes
 
 import gevent
@@ -161,6 +162,11 @@ class WSGIHandler:
         self.server = server
         self.rfile = sock.makefile("rb", -1) if rfile is None else rfile
 
+    def _tells_of_the_end(self, ex):
+        """Whether *ex*, an `OSError`, says that the client has gone."""
+        return (ex.errno in self.ignored_socket_errors
+                or isinstance(ex, (SSLEOFError, SSLZeroReturnError)))
+
     # Connection
 
     def handle(self):
@@ -188,7 +194,7 @@ class WSGIHandler:
         try:
             self.socket.sendall(response)
         except OSError as ex:
-            if ex.errno not in self.ignored_socket_errors:
+            if not self._tells_of_the_end(ex):
                 raise
         if not self.time_finish:
             self.time_finish = time.time()
@@ -278,8 +284,7 @@ class WSGIHandler:
             self._handle_client_error(ex)
             return self._refused(ex.status)
         except OSError as ex:
-            if self.requestline is None or (
-                    ex.errno in self.ignored_socket_errors):
+            if self.requestline is None or self._tells_of_the_end(ex):
                 return None
             self._handle_client_error(ex)
         except Exception as ex:
@@ -405,7 +410,7 @@ class WSGIHandler:
             self._handle_client_error(ex)
             self._send_error_response_if_possible(ex.status)
         except OSError as ex:
-            if ex.errno in self.ignored_socket_errors:
+            if self._tells_of_the_end(ex):
                 self.close_connection = True
             else:
                 self.handle_error(*sys.exc_info())

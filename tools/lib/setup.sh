@@ -17,6 +17,7 @@ bench_packages=(libuv1-dev libevent-dev wrk)
 load_packages=(wrk openssl)
 # apache2-bin has no service that would start
 http_packages=(apache2-bin apache2-utils curl nghttp2-client openssl wrk)
+browser_packages=(chromium)
 # from the package index: servers to compare with, and what runs on them
 peer_packages=(uvloop granian waitress gunicorn flask)
 
