@@ -126,6 +126,27 @@ static void handlers_are_put_back(void **state)
     hub_end(hub);
 }
 
+static void started_after_the_program_replaced_the_handler(void **state)
+{
+    gcore_hub *hub = hub_new();
+    struct sigaction own = {.sa_handler = programs_own}, old, now;
+    gcore_watch *first = signal_start(hub, SIGUSR1, 0, NULL);
+    gcore_watch *second;
+    gcore_completion out[2];
+
+    (void)state;
+    sigaction(SIGUSR1, &own, &old);
+    second = signal_start(hub, SIGUSR1, 0, NULL);
+    raise(SIGUSR1);
+    poll_for(hub, out, 2);
+    end_watch(first);
+    end_watch(second);
+    sigaction(SIGUSR1, NULL, &now);
+    assert_true(now.sa_handler == programs_own);
+    sigaction(SIGUSR1, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+    hub_end(hub);
+}
+
 static void dropping_the_hub_puts_handlers_back(void **state)
 {
     struct sigaction own = {.sa_handler = programs_own}, old, now;
@@ -324,6 +345,7 @@ int main(void)
         TEST(told_of_a_signal),
         TEST(several_watches_on_several_hubs),
         TEST(handlers_are_put_back),
+        TEST(started_after_the_program_replaced_the_handler),
         TEST(dropping_the_hub_puts_handlers_back),
         TEST(once),
         TEST(stop_withdraws),

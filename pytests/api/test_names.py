@@ -67,8 +67,23 @@ def test_uwsgi_finds_its_names_in_dictionaries(run_program):
     """)
 
 
+def test_import_leaves_out_what_few_programs_need(run_program):
+    run_program("""
+        import sys
+        before = set(sys.modules)
+        import gevent
+        unneeded = {"gevent.queue", "gevent.signal", "queue", "threading"}
+        assert not unneeded & set(sys.modules) - before
+        assert gevent.signal.__name__ == "gevent.signal"
+        from gevent.queue import Empty, Queue, ShutDown
+        import queue
+        assert Empty is queue.Empty
+        assert ShutDown is getattr(queue, "ShutDown", ShutDown)
+    """)
+
+
 def test_signal_is_a_module_and_callable():
-    assert sys.modules["gevent.signal"] is gevent.signal
+    assert gevent.signal is sys.modules["gevent.signal"]
     assert gevent.signal.SIGUSR1 is signal.SIGUSR1
     seen = gevent.event.AsyncResult()
     handler = gevent.signal(signal.SIGUSR1, seen.set, "told")

@@ -291,7 +291,8 @@ def collect_later_greenlets():
     """End what `spawn_later` started in a wait."""
     import gc
     for thing in gc.get_objects():
-        if isinstance(thing, gevent.Greenlet) and thing.started:
+        if (isinstance(thing, gevent.Greenlet) and thing.started
+                and thing.parent is gevent.get_hub()):
             thing.kill(block=False)
     gevent.sleep(0)
 

@@ -20,11 +20,11 @@ def patched(run_program):
 
 def test_threads_are_greenlets(patched):
     patched("""
-        import threading, gevent, time
-        seen = []
+        import threading, gevent
+        seen, go = [], threading.Event()
 
         def work(n):
-            time.sleep(0.001)
+            go.wait()
             seen.append((n, threading.get_ident(), gevent.getcurrent()))
             assert threading.current_thread() is threads[n]
 
@@ -34,6 +34,7 @@ def test_threads_are_greenlets(patched):
             thread.start()
             assert thread.is_alive()
         assert len(threading.enumerate()) == 21
+        go.set()
         for thread in threads:
             thread.join(20)
             assert not thread.is_alive() and 'stopped' in repr(thread)

@@ -4,6 +4,7 @@ Concurrency by greenlets: thousands of blocking-style tasks in one thread.
 The engine is libgcore; see :mod:`gevent.monkey` for making the standard
 library cooperate.
 """
+import sys as _sys
 from collections import namedtuple as _namedtuple
 from sys import getswitchinterval, setswitchinterval
 
@@ -25,7 +26,7 @@ from gevent import os as _os
 # The rest is what an import binds beside: programs reach for these modules
 # without importing them.
 from gevent import (  # noqa: F401
-    _abstract_linkable, _compat, _interfaces, event, signal,
+    _abstract_linkable, _compat, _interfaces, event,
 )
 from gevent.libev import corecext as _corecext  # noqa: F401
 
@@ -62,6 +63,13 @@ version_info = _version_info(26, 5, 0, 'final', 0)
 spawn = Greenlet.spawn
 spawn_later = Greenlet.spawn_later
 fork = _os.fork
+
+
+def __getattr__(name):
+    if name == 'signal':  # a module few programs need
+        import gevent.signal
+        return _sys.modules['gevent.signal']
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 
 def shutdown():

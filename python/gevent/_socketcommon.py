@@ -21,8 +21,12 @@ from gevent._hub_local import get_hub_noargs as get_hub
 from gevent._hub_primitives import wait_on_watcher as wait
 from gevent._hub_primitives import wait_read, wait_readwrite, wait_write
 from gevent.exceptions import InvalidThreadUseError
-from libgcore import _netio
-from libgcore._engine import implementation as _engine
+from libgcore import _engine
+
+if _engine.ACCELERATED:
+    from libgcore import _accel as _netio
+else:
+    from libgcore import _netio
 
 _socket = __socket__._socket  # pylint:disable=protected-access
 _realsocket = _socket.socket
@@ -73,7 +77,6 @@ __imports__ = [name for name in __socket__.__all__
                if name not in _implements and name != 'CAPI']
 
 # Either answers None for "would block", which spares an exception.
-_netio = _engine if hasattr(_engine, 'sock_recv') else _netio
 _recv_into = _netio.sock_recv_into
 
 #: Stands for "the socket's own timeout".

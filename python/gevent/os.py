@@ -25,8 +25,12 @@ from gevent._config import config
 from gevent._hub_local import get_hub_if_exists as _get_hub
 from gevent._util import copy_globals
 from gevent.hub import get_hub, reinit, sleep
-from libgcore import _netio
-from libgcore._engine import implementation as _engine
+from libgcore import _engine
+
+if _engine.ACCELERATED:
+    from libgcore import _accel as _netio
+else:
+    from libgcore import _netio
 
 try:
     import fcntl
@@ -38,8 +42,8 @@ __extensions__ = ['tp_read', 'tp_write']
 
 # Not rebound by the patching of the standard module.
 _close = os.close
-_read = getattr(_engine, 'fd_read', _netio.fd_read)
-_write = getattr(_engine, 'fd_write', _netio.fd_write)
+_read = _netio.fd_read
+_write = _netio.fd_write
 _raw_fork = os.fork
 
 ignored_errors = [EAGAIN, EINTR]

@@ -19,6 +19,7 @@ from libgcore import _engine
 
 if _engine.ACCELERATED:
     from libgcore import _accel as _base
+    _base.load_queues()
 else:
     from libgcore import _plain_queue as _base
 

@@ -21,14 +21,15 @@ import signal as _signal
 import sys as _sys
 import types as _types
 import warnings as _warnings
-# Taken before anything can be patched.
-from _thread import get_ident as _native_ident
 
 from greenlet import getcurrent as _getcurrent
 from greenlet import greenlet as _RawGreenlet
 
 from gevent._hub_local import get_hub_if_exists as _get_hub_if_exists
 from gevent._util import copy_globals
+from gevent.monkey.api import get_original as _get_original
+
+_native_ident = _get_original('_thread', 'get_ident')
 
 __implements__ = [
     'signal',

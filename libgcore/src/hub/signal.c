@@ -6,7 +6,8 @@
  * handler. Who takes a watch out of the list waits until no handler is
  * walking any more, so a handler never meets a watch that is being freed.
  * With the last watch of a signal the program's own handler comes back,
- * unless the program has replaced ours meanwhile.
+ * unless the program has replaced ours meanwhile; then the next watch that is
+ * started replaces it in turn.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -39,10 +40,19 @@ void gcore__signal_after_fork(void)
     atomic_store(&walking, 0);
 }
 
+static bool installed(int number)
+{
+    struct sigaction now;
+
+    return sigaction(number, NULL, &now) == 0 && now.sa_handler == handle;
+}
+
 static int install(int number)
 {
     struct sigaction action = {.sa_handler = handle, .sa_flags = SA_RESTART};
 
+    if (installed(number))
+        return 0;
     sigfillset(&action.sa_mask);
     return sigaction(number, &action, &signals[number].before) < 0 ? -errno
                                                                    : 0;
@@ -50,9 +60,7 @@ static int install(int number)
 
 static void uninstall(int number)
 {
-    struct sigaction now;
-
-    if (sigaction(number, NULL, &now) == 0 && now.sa_handler == handle)
+    if (installed(number))
         sigaction(number, &signals[number].before, NULL);
 }
 
@@ -60,14 +68,13 @@ static int signal_start(gcore_watch *watch)
 {
     int number = watch->number;
     gcore_watch *first;
-    int error = 0;
+    int error;
 
     gcore__sent_start(watch);
     gcore__process_lock();
-    first = atomic_load(&signals[number].first);
-    if (!first)
-        error = install(number);
+    error = install(number);
     if (error == 0) {
+        first = atomic_load(&signals[number].first);
         atomic_store(&watch->peer, first);
         atomic_store(&signals[number].first, watch);
     }

@@ -2,7 +2,7 @@
  * The C accelerator of the Python side: what must be one step, or must not
  * let go of the GIL.
  *
- * All state here is guarded by the GIL.  A function that can switch greenlets
+ * All state here is guarded by the GIL, but for what is atomic.  A function that can switch greenlets
  * (accel_wait_park and whatever calls it) keeps nothing on its C stack that
  * the heap points into: greenlet moves slices of the stack.
  */
@@ -17,6 +17,8 @@
 #include <stdint.h>
 
 #include <gcore.h>
+
+#include "spin.h"
 
 /* A FIFO of owned references. */
 typedef struct {
@@ -61,6 +63,8 @@ typedef struct {
     bool must_poll; /* the queue has had its time slice */
     bool looked;    /* a poll that found nothing has just been made */
     bool polling;   /* blocked in a poll, without the GIL */
+    atomic_bool told; /* a worker has queued a result since it was woken */
+    accel_spin_record spins; /* of polls that wait for a worker */
 } LoopObject;
 
 enum accel_wait_state {

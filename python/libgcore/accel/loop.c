@@ -323,6 +323,13 @@ gcore_hub *accel_loop_asleep(LoopObject *loop)
                : NULL;
 }
 
+void accel_loop_tell(LoopObject *loop, gcore_hub *engine)
+{
+    atomic_store(&loop->told, true);
+    gcore_hub_wake(engine);
+    gcore_hub_unref(engine);
+}
+
 /* What a poll may return: all of it must find room, or wake-ups were lost. */
 static int ready_room(LoopObject *loop)
 {
@@ -397,9 +404,12 @@ static int wait_for_events(LoopObject *loop)
     int count = 0, room = ready_room(loop);
     loop->owed = NULL;
     loop->polling = true;
+    atomic_store(&loop->told, false);
     Py_BEGIN_ALLOW_THREADS
-    if (owed)
+    if (owed) {
         accel_taskqueue_wake(owed);
+        accel_spin(&loop->spins, &loop->told);
+    }
     if (room)
         count = gcore_hub_poll(engine, loop->batch, room, deadline);
     stay_out_of_the_end();

@@ -24,9 +24,12 @@ int accel_loop_look(LoopObject *loop);
  * blocks. */
 void accel_loop_wake_worker_later(LoopObject *loop, PyObject *taskqueue);
 
-/* If the loop is blocked in a poll and has something to do: its engine, to be
- * woken; a new reference. */
+/* If the loop is blocked in a poll and has something to do: its engine, for
+ * accel_loop_tell; a new reference. */
 gcore_hub *accel_loop_asleep(LoopObject *loop);
+
+/* End that poll and drop the reference to its engine; needs no GIL. */
+void accel_loop_tell(LoopObject *loop, gcore_hub *engine);
 
 /* Append to what the next dispatch runs first. */
 int accel_loop_push_ready(LoopObject *loop, PyObject *item);

@@ -27,17 +27,33 @@ static int (*const concepts[])(PyObject *module) = {
     accel_greenlets_init, accel_callback_init, accel_wait_init,
     accel_loop_init,      accel_watcher_init,  accel_chunks_init,
     accel_task_init,
-    accel_event_init,     accel_semaphore_init, accel_queue_init,
-    accel_local_init, accel_timeout_init,     netio_init,
-    accel_taskqueue_init,
+    accel_event_init,     accel_semaphore_init, accel_local_init,
+    accel_timeout_init,   netio_init,           accel_taskqueue_init,
     accel_names_init,     accel_http_init,
 };
+
+/* Apart from the rest, as the standard `queue` it needs imports `threading`
+ * and others that a program without queues does not want to pay for. */
+static PyObject *load_queues(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    static bool loaded;
+    if (!loaded && accel_queue_init(module) < 0)
+        return NULL;
+    loaded = true;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"load_queues", load_queues, METH_NOARGS,
+     "Add the types of queues, and ShutDown, to this module."},
+    {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "libgcore._accel",
     .m_doc = "What must be one step, or must not let go of the GIL.",
     .m_size = -1,
+    .m_methods = methods,
 };
 
 /* The loader takes the first libgcore.so.0 of a process for all of them. */

@@ -11,6 +11,9 @@
  *
  * Of several idle workers one at a time is woken.  Once it has the GIL, it
  * wakes the next if there is more to do; often it has done all by then.
+ *
+ * One of the idle workers, and a hub that waits for a result, look a moment
+ * before they sleep; see spin.c.
  */
 #include "loop.h"
 #include "taskqueue.h"
@@ -29,7 +32,10 @@ typedef struct {
     pthread_mutex_t lock;
     pthread_cond_t woken;
     size_t idle; /* workers that wait, or are about to; guarded by `lock` */
-    bool waking; /* one of them has been woken and has not come yet; so, too */
+    atomic_bool waking; /* one of them has been woken and has not come yet;
+                           changed under `lock` */
+    bool spinning; /* one of them has not gone to sleep yet; so, too */
+    accel_spin_record spins; /* that one's */
 } TaskQueueObject;
 
 /* ---- the items ----------------------------------------------------------- */
@@ -73,9 +79,11 @@ void accel_taskqueue_wake(PyObject *self)
     TaskQueueObject *queue = (TaskQueueObject *)self;
     pthread_mutex_lock(&queue->lock);
     bool wake = queue->idle && !queue->waking;
-    queue->waking |= wake;
-    pthread_mutex_unlock(&queue->lock);
+    bool sleeps = !queue->spinning;
     if (wake)
+        queue->waking = true;
+    pthread_mutex_unlock(&queue->lock);
+    if (wake && sleeps)
         pthread_cond_signal(&queue->woken);
 }
 
@@ -103,12 +111,24 @@ static void become_idle(TaskQueueObject *queue)
     pthread_mutex_unlock(&queue->lock);
 }
 
+/* With the lock, which it lets go of meanwhile. */
+static void spin(TaskQueueObject *queue)
+{
+    queue->spinning = true;
+    pthread_mutex_unlock(&queue->lock);
+    accel_spin(&queue->spins, &queue->waking);
+    pthread_mutex_lock(&queue->lock);
+    queue->spinning = false;
+}
+
 /* Wait `seconds`, or for ever if negative; false when they have passed. */
 static bool wait_until_woken(TaskQueueObject *queue, double seconds)
 {
     struct timespec until = moment(seconds > 0 ? seconds : 0);
     int error = 0;
     pthread_mutex_lock(&queue->lock);
+    if (!queue->spinning)
+        spin(queue);
     while (!queue->waking && !error)
         error = seconds < 0
                     ? pthread_cond_wait(&queue->woken, &queue->lock)
@@ -185,14 +205,6 @@ static PyObject *taskqueue_put(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static void end_poll(gcore_hub *engine)
-{
-    if (!engine)
-        return;
-    gcore_hub_wake(engine);
-    gcore_hub_unref(engine);
-}
-
 static PyObject *taskqueue_get(PyObject *self, PyObject *args)
 {
     TaskQueueObject *queue = (TaskQueueObject *)self;
@@ -207,12 +219,14 @@ static PyObject *taskqueue_get(PyObject *self, PyObject *args)
     while (!queue->count && woken) {
         become_idle(queue);
         Py_BEGIN_ALLOW_THREADS
-        end_poll(engine);
+        if (engine)
+            accel_loop_tell((LoopObject *)loop, engine);
         woken = wait_until_woken(queue, seconds);
         Py_END_ALLOW_THREADS
         engine = NULL;
     }
-    end_poll(engine);
+    if (engine)
+        accel_loop_tell((LoopObject *)loop, engine);
     PyObject *item = take(queue);
     if (queue->count)
         accel_taskqueue_wake(self);
