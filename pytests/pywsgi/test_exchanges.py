@@ -1,9 +1,11 @@
 """Requests that come together: one greenlet may answer several, which nobody
 is to notice."""
 import contextvars
+import os
+import resource
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import gevent
 import pytest
@@ -336,3 +338,44 @@ def test_an_answer_begins_with_start_response(serve, use):
 
     server = serve(application, wsgi=False)
     assert ask_together(server, "/") == [b"ok"]
+
+
+@pytest.fixture
+def no_descriptors():
+    """A function that uses up all descriptors, and one that gives them back."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = []
+
+    def use_up():
+        first = os.dup(0)
+        taken.append(first)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (first + 20, limits[1]))
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+
+    def give_back():
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        while taken:
+            os.close(taken.pop())
+
+    yield use_up, give_back
+    give_back()
+
+
+@pytest.mark.parametrize("reader", ["engine"] * AVAILABLE)
+def test_what_the_server_counts(serve, no_descriptors):
+    use_up, give_back = no_descriptors
+    server = serve(plain)
+    assert ask_together(server, "/", "/") == [b"ok", b"ok"]
+    peer = socket.socket()
+    use_up()
+    peer.connect(("127.0.0.1", server.server_port))
+    wait_until(lambda: server._http.counters()["dropped"])
+    give_back()
+    peer.close()
+    counted = server._http.counters()
+    assert counted["dropped"] == 1
+    assert counted["requests"] == counted["accepted"] == 2
+    assert not any(counted[name] for name in (
+        "connections", "idle", "refused", "timeouts", "waiting", "active"))

@@ -807,14 +807,15 @@ static PyObject *server_counters(PyObject *self, PyObject *Py_UNUSED(none))
     if (result < 0)
         return accel_raise(result);
     return Py_BuildValue(
-        "{sKsKsKsKsKsKsKsK}", "accepted", (unsigned long long)stats.accepted,
+        "{sKsKsKsKsKsKsKsKsK}", "accepted", (unsigned long long)stats.accepted,
         "connections", (unsigned long long)stats.connections, "idle",
         (unsigned long long)stats.idle, "requests",
         (unsigned long long)stats.requests, "refused",
         (unsigned long long)stats.refused, "timeouts",
         (unsigned long long)stats.timeouts, "waiting",
         (unsigned long long)stats.waiting, "active",
-        (unsigned long long)stats.active);
+        (unsigned long long)stats.active, "dropped",
+        (unsigned long long)stats.dropped);
 }
 
 static PyMethodDef server_methods[] = {
