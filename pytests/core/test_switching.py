@@ -3,6 +3,7 @@ directly.  Each was found by breaking a prototype; each test fails without it.
 """
 import os
 import sys
+import weakref
 
 import gevent
 import greenlet as greenlet_module
@@ -271,6 +272,27 @@ def test_stopped_callback_does_not_run(hub):
     gevent.sleep(0)
     assert ran == [0, 2]
     assert not any(callback.pending for callback in callbacks)
+
+
+
+def test_a_parked_greenlet_nobody_refers_to_is_destroyed(hub):
+    """It gets GreenletExit where it waits."""
+    seen = []
+
+    def park():
+        try:
+            hub.switch()
+        except gevent.GreenletExit:
+            seen.append(True)
+            raise
+
+    parked = gevent.spawn_raw(park)
+    gevent.sleep(0.001)
+    assert parked and not seen
+    gone = weakref.ref(parked)
+    del parked
+    gevent.sleep(0.001)
+    assert gone() is None and seen == [True]
 
 
 def test_a_greenlet_woken_by_the_poll_may_stop_the_next(hub):

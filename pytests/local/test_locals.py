@@ -199,3 +199,34 @@ def test_a_failing_init_fails_at_the_access():
         with pytest.raises(KeyError):
             here.x
     elsewhere(look)
+
+
+@pytest.mark.parametrize("start", [0, 7])
+def test_it_can_be_used_while_the_interpreter_ends(start, run_program):
+    """Then no greenlet can be told from another, and who ended is gone."""
+    done = run_program("""
+        import gevent, sys
+        from gevent.local import local
+
+        class Plain(local):
+            value = 0
+
+        class Begins(local):
+            def __init__(self, value):
+                self.value = value
+
+        class Last:
+            here = Begins(7) if sys.argv[1] == "7" else Plain()
+
+            def __del__(self):
+                print(self.here.value)
+                self.here.value = 1
+                print(self.here.value)
+
+        last = Last()
+        last.itself = last
+        gevent.spawn(lambda: last.here.value).join()
+        gevent.sleep(0)
+        del last
+    """, str(start))
+    assert done.stdout == f"{start}\n1\n", done.stderr

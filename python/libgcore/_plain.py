@@ -176,10 +176,13 @@ class HubBase(greenlet):
 
     def switch(self):
         """Let other greenlets run until this one is woken."""
-        current = getcurrent()
-        switch_out = getattr(current, 'switch_out', None)
+        # References to the current greenlet in its own frame would keep it
+        # when all others are gone while it is parked.
+        ident = id(getcurrent())
+        switch_out = getattr(getcurrent(), 'switch_out', None)
         if switch_out is not None:
             switch_out()
+        del switch_out
         loop = self.loop if get_hub_if_exists() is self else None
         if not isinstance(loop, Loop):
             return _plain_switch(self)
@@ -189,9 +192,9 @@ class HubBase(greenlet):
             target = wait.greenlet
             wait._state = _RESUMED
         try:
-            return None if target is current else _plain_switch(target)
+            return None if id(target) == ident else _plain_switch(target)
         finally:
-            loop._note_switch(id(current))
+            loop._note_switch(ident)
 
 
 class callback:

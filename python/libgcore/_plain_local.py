@@ -8,6 +8,7 @@ __all__ = ['Local', 'local_dicts']
 _get = object.__getattribute__
 _set = object.__setattr__
 _records = {}  # id of a greenlet -> _Record
+_AFTERWARDS = 0  # stands for a greenlet when there is none any more
 
 
 class _Record:
@@ -83,15 +84,24 @@ def _install(obj, state, ident, attributes):
     state.owner = ident
 
 
+def _keep(obj, state):
+    # The interpreter ends and no greenlet can be told from another: what is
+    # there has to do, or a dictionary for all that is still to come.
+    if state.owner is not None:
+        return
+    state.dicts[_AFTERWARDS] = attributes = {}
+    _install(obj, state, _AFTERWARDS, attributes)
+    if state.args is not None:
+        type(obj).__init__(obj, *state.args, **state.keywords)
+
+
 def _switch(obj):
     # Put the current greenlet's dictionary in place.
     state = _get(obj, '_state')
     try:
         greenlet = getcurrent()
     except RuntimeError:
-        # The interpreter ends: what is there has to do.
-        if state.owner is None:
-            raise
+        _keep(obj, state)
         return
     ident = id(greenlet)
     if state.owner != ident:

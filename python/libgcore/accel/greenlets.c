@@ -373,9 +373,12 @@ static PyObject *switch_from(PyObject *self, PyObject *current)
 static PyObject *hub_switch(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     PyObject *current = accel_current_greenlet();
-    PyObject *result = current ? switch_from(self, current) : NULL;
-    Py_XDECREF(current);
-    return result;
+    if (!current)
+        return NULL;
+    /* It lives while it runs; a reference on its own stack would keep it
+     * when all others are gone while it is parked. */
+    Py_DECREF(current);
+    return switch_from(self, current);
 }
 
 PyObject *accel_give_up(PyObject *hub, PyObject *current)

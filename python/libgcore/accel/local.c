@@ -295,17 +295,29 @@ static int enter_greenlet(LocalObject *self, PyObject *greenlet)
     return -1;
 }
 
+/* The interpreter ends and no greenlet can be told from another: what is
+ * there has to do, or a dictionary for all that is still to come. */
+static int keep_dict(LocalObject *self)
+{
+    static const char afterwards;
+    PyErr_Clear();
+    if (self->dict)
+        return 0;
+    PyObject *dict = PyDict_New();
+    if (!dict || map_add(&self->dicts, &afterwards, dict) < 0) {
+        Py_XDECREF(dict);
+        return -1;
+    }
+    install(self, &afterwards, dict);
+    return self->args ? call_init(self) : 0;
+}
+
 /* Put the current greenlet's dictionary in place. */
 static int switch_dict(LocalObject *self)
 {
     PyObject *greenlet = accel_current_greenlet();
-    if (!greenlet) {
-        /* The interpreter ends: what is there has to do. */
-        if (!self->dict)
-            return -1;
-        PyErr_Clear();
-        return 0;
-    }
+    if (!greenlet)
+        return keep_dict(self);
     int failed = 0;
     if (self->owner != greenlet) {
         PyObject *dict = map_get(&self->dicts, greenlet);
