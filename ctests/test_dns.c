@@ -276,6 +276,8 @@ static void faults(void **state)
         {.name = "servfail.test", .fault = MOCK_SERVFAIL},
         {.name = "refused.test", .fault = MOCK_REFUSED},
         {.name = "formerr.test", .fault = MOCK_FORMERR},
+        {.name = "notimp.test", .fault = MOCK_NOTIMP},
+        {.name = "yxdomain.test", .fault = MOCK_YXDOMAIN},
         {.name = "nodata.test"},
         {.name = "pointer.test", .fault = MOCK_POINTER_LOOP},
         {.name = "garbage.test", .fault = MOCK_GARBAGE},
@@ -303,6 +305,8 @@ static void faults(void **state)
         {"id.test", -GCORE_EAI_AGAIN}, {"question.test", -GCORE_EAI_AGAIN},
         {"port.test", -GCORE_EAI_AGAIN}, {"servfail.test", -GCORE_EAI_AGAIN},
         {"refused.test", -GCORE_EAI_AGAIN},
+        {"notimp.test", -GCORE_EAI_AGAIN},
+        {"yxdomain.test", -GCORE_EAI_FAIL},
         {"formerr.test", -GCORE_EAI_FAIL}, {"nodata.test", -GCORE_EAI_NODATA},
         {"pointer.test", -GCORE_EAI_FAIL}, {"garbage.test", -GCORE_EAI_FAIL},
         {"cut.test", -GCORE_EAI_FAIL}, {"loop.test", -GCORE_EAI_FAIL},
@@ -580,6 +584,75 @@ static void limit_and_queue(void **state)
     end_many(lookups, MANY, 0);
     assert_int_equal(counters().in_flight, 0);
     assert_int_equal(mock_asked(it.mock), MANY);
+    finish();
+}
+
+/* Servers that do not know EDNS are asked without it. */
+static void without_edns(void **state)
+{
+    mock_rule rules[] = {
+        {.name = "*", .fault = MOCK_NO_EDNS, .records = "A 192.0.2.1"}, {0}};
+    gcore_lookup *lookups[MANY];
+
+    (void)state;
+    begin(rules);
+    start_many(lookups, "n%d.test", MANY);
+    end_many(lookups, MANY, 0);
+    start_many(lookups, "m%d.test", MANY);
+    end_many(lookups, MANY, 0);
+    assert_in_range(mock_asked(it.mock), 2 * MANY + 1, 4 * MANY);
+    finish();
+}
+
+/* The name in the answer is the server's copy of the one in the question. */
+static void expect_name(const char *asked, const char *name)
+{
+    gcore_lookup *lookup;
+
+    assert_ok(query(asked, GCORE_DNS_A, &lookup));
+    assert_string_equal(gcore_lookup_result(lookup)->records->name, name);
+    gcore_lookup_unref(lookup);
+}
+
+/* c-ares from 1.28 on asks for nothing that cannot be a host's name. */
+static void expect_name_or_none(const char *asked, const char *name)
+{
+    gcore_lookup *lookup;
+    int result = query(asked, GCORE_DNS_A, &lookup);
+
+    if (result == 0)
+        assert_string_equal(gcore_lookup_result(lookup)->records->name,
+                            name);
+    else
+        assert_error(result, -GCORE_EAI_NONAME);
+    gcore_lookup_unref(lookup);
+}
+
+static void names_in_questions(void **state)
+{
+    mock_rule rules[] = {{.name = "*", .records = "A 192.0.2.1"}, {0}};
+    char label[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.test";
+    int asked;
+
+    (void)state;
+    begin(rules);
+    expect_name("Plain_1.TEST", "plain_1.test");
+    expect_name("last.test.", "last.test");
+    expect_name(".", ".");
+    expect_name("a\\.b.test", "a\\.b.test");
+    expect_name("\\097\\b.test", "ab.test");
+    expect_name_or_none("a\\\\.test", "a\\\\.test");
+    expect_name_or_none("a\\032b\\000.test", "a\\032b\\000.test");
+    expect_name(label + 1, label + 1);
+    asked = mock_asked(it.mock);
+    expect_query(label, GCORE_DNS_A, -GCORE_EAI_NONAME);
+    expect_query(".test", GCORE_DNS_A, -GCORE_EAI_NONAME);
+    expect_query("a..test", GCORE_DNS_A, -GCORE_EAI_NONAME);
+    expect_query("a.test..", GCORE_DNS_A, -GCORE_EAI_NONAME);
+    expect_query("hidden.onion", GCORE_DNS_A, -GCORE_EAI_NONAME);
+    expect_query("Hidden.ONION.", GCORE_DNS_A, -GCORE_EAI_NONAME);
+    assert_int_equal(mock_asked(it.mock), asked);
     finish();
 }
 
@@ -942,6 +1015,7 @@ int main(void)
         TEST(search_list),     TEST(search_goes_on),
         TEST(reverse),         TEST(cache),
         TEST(shared_questions), TEST(limit_and_queue), TEST(cancelled),
+        TEST(without_edns),    TEST(names_in_questions),
         TEST(deadlines),       TEST(closed),         TEST(hub_closed),
         TEST(abandoned),       TEST(forked),         TEST(several_hubs),
         TEST(servers),         TEST(changed_files),  TEST(bad_options),

@@ -316,6 +316,12 @@ static void write_fault(struct writer *out, const mock_rule *rule)
     case MOCK_FORMERR:
         out->bytes[3] |= 1;
         break;
+    case MOCK_NOTIMP:
+        out->bytes[3] |= 4;
+        break;
+    case MOCK_YXDOMAIN:
+        out->bytes[3] |= 6;
+        break;
     case MOCK_NXDOMAIN:
         out->bytes[3] |= 3;
         write_answer(out, rule);
@@ -402,6 +408,8 @@ static void answer(dns_mock *mock, const uint8_t *bytes, size_t length,
     memset(out.bytes + 6, 0, 6);
     if (is_cut_short(rule->fault) && stream < 0)
         out.bytes[2] |= 2;
+    else if (rule->fault == MOCK_NO_EDNS && length > end)
+        out.bytes[3] |= 1;
     else
         write_fault(&out, rule);
     if (rule->fault == MOCK_CUT)

@@ -19,6 +19,9 @@ typedef enum mock_fault {
     MOCK_SERVFAIL,
     MOCK_REFUSED,
     MOCK_FORMERR,
+    MOCK_NO_EDNS,  /* FORMERR to questions with EDNS */
+    MOCK_NOTIMP,
+    MOCK_YXDOMAIN, /* which is no answer to a question */
     MOCK_NXDOMAIN,
     MOCK_POINTER_LOOP,
     MOCK_GARBAGE,

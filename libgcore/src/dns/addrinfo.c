@@ -412,8 +412,8 @@ static int finish_query(gcore_lookup *lookup, int result)
 
     if (result <= 0)
         return result;
-    answer = gcore__shared_ref(lookup->ask.answers[0]);
-    lookup->answer = answer;
+    answer = lookup->answer = lookup->ask.answers[0];
+    lookup->ask.answers[0] = NULL;
     lookup->result.name = answer->name;
     lookup->result.records = answer->records;
     lookup->result.record_count = answer->count;

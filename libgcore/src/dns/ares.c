@@ -16,21 +16,23 @@
 #endif
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "dns/dns.h"
-
-#ifndef HAS_RECORDS
-#define CLASS_IN 1
-#endif
+#include "util/slab.h"
 
 /* Sockets stay open between questions, which spares half of the work; but
  * whoever forges answers has to guess their ports. After so many questions,
  * or so long, the next one goes by new ones. */
 #define WORN_BY_QUESTIONS 1000
 #define WORN_BY_TIME (2 * GCORE__NS)
+
+/* Questions' numbers got from the kernel at a time. */
+#define IDS 64
 
 /* A socket of c-ares's. */
 struct gcore__socket {
@@ -54,11 +56,18 @@ struct gcore__wire {
     int error;    /* that must end it, with all questions */
     bool retired;
     bool ticking;
+    gcore__slab slab; /* c-ares's memory */
+#ifndef HAS_RECORDS
+    bool plain; /* the servers do not know EDNS */
+    uint16_t ids[IDS];
+    int ids_left;
+#endif
 };
 
 /* Memory: the copy of c-ares in the library is nobody else's, so it takes
- * what it needs from the library's allocator. A wire is counted for all that
- * its channel has. */
+ * what it needs from the library: it makes and frees several blocks for each
+ * question, which come from the wire's slab. A wire is counted for the large
+ * ones, too. */
 
 static int library_status;
 
@@ -66,18 +75,26 @@ static int library_status;
 static _Thread_local gcore__wire *caller;
 
 #ifdef GCORE_CARES_OWN
-static void *resize(void *block, size_t bytes)
+static void *checked(gcore__wire *wire, void *block)
 {
-    void *moved = gcore__lend(block, bytes ? bytes : 1);
-
-    if (!moved && caller)
-        caller->error = -ENOMEM;
-    return moved;
+    if (!block && wire)
+        wire->error = -ENOMEM;
+    return block;
 }
 
 static void *take(size_t bytes)
 {
-    return resize(NULL, bytes);
+    gcore__wire *wire = caller;
+
+    return checked(wire, gcore__slab_take(wire ? &wire->slab : NULL, bytes));
+}
+
+static void *resize(void *block, size_t bytes)
+{
+    gcore__wire *wire = caller;
+
+    return checked(wire, gcore__slab_resize(wire ? &wire->slab : NULL, block,
+                                            bytes ? bytes : 1));
 }
 #endif
 
@@ -85,7 +102,7 @@ static void init_library(void)
 {
 #ifdef GCORE_CARES_OWN
     library_status = ares_library_init_mem(ARES_LIB_INIT_ALL, take,
-                                           gcore__take_back, resize);
+                                           gcore__slab_give, resize);
 #else
     library_status = ares_library_init(ARES_LIB_INIT_ALL);
 #endif
@@ -401,6 +418,24 @@ static int set_local(gcore__wire *wire)
     return 0;
 }
 
+static int open_wire(gcore__wire *wire)
+{
+    gcore__wire *before = caller;
+    int error = gcore_timer_new(wire->resolver->hub, &wire->timer);
+
+    if (error < 0)
+        return error;
+    gcore_watch_set_keepalive(wire->timer, 0);
+    caller = wire;
+    error = open_channel(wire);
+    if (error == 0)
+        error = set_servers(wire);
+    if (error == 0)
+        error = set_local(wire);
+    caller = before;
+    return error;
+}
+
 int gcore__wire_new(gcore_resolver *resolver, gcore__wire **out)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -418,15 +453,7 @@ int gcore__wire_new(gcore_resolver *resolver, gcore__wire **out)
     gcore__list_init(&wire->sockets);
     gcore__list_init(&wire->questions);
     gcore__list_append(&resolver->wires, &wire->link);
-    error = gcore_timer_new(resolver->hub, &wire->timer);
-    if (error == 0) {
-        gcore_watch_set_keepalive(wire->timer, 0);
-        error = open_channel(wire);
-    }
-    if (error == 0)
-        error = set_servers(wire);
-    if (error == 0)
-        error = set_local(wire);
+    error = open_wire(wire);
     if (error < 0) {
         gcore__wire_free(wire);
         return error;
@@ -455,7 +482,8 @@ static void answered(gcore__question *question, int error,
 
 void gcore__wire_free(gcore__wire *wire)
 {
-    wire->inside++; /* its questions must not free it, too */
+    gcore__wire *before = enter(wire); /* its questions must not free it */
+
     gcore__list_remove(&wire->link);
     if (wire->channel)
         ares_destroy(wire->channel);
@@ -469,6 +497,8 @@ void gcore__wire_free(gcore__wire *wire)
         gcore_watch_stop(wire->timer);
         gcore_watch_unref(wire->timer);
     }
+    caller = before;
+    gcore__slab_free(&wire->slab);
     gcore__free(wire);
 }
 
@@ -491,22 +521,14 @@ bool gcore__wire_is_worn(const gcore__wire *wire)
 
 /* Asking */
 
-/* Whether the server has said something about the name. */
-static bool is_answer(int status)
-{
-    return status == ARES_SUCCESS || status == ARES_ENODATA ||
-           status == ARES_ENOTFOUND;
-}
-
 static void read_answer(gcore__question *question, int status,
                         const unsigned char *bytes, size_t length)
 {
     gcore__answer *answer = NULL;
-    int error = error_of(status);
+    int error = bytes ? gcore__message_read(bytes, length, question->name,
+                                            question->type, &answer)
+                      : error_of(status);
 
-    if (bytes && is_answer(status))
-        error = gcore__message_read(bytes, length, question->name,
-                                    question->type, &answer);
     answered(question, error, answer);
 }
 
@@ -519,8 +541,7 @@ static void heard(void *arg, ares_status_t status, size_t timeouts,
     size_t length = 0;
 
     (void)timeouts;
-    if (message && is_answer((int)status) &&
-        ares_dns_write(message, &bytes, &length) != ARES_SUCCESS)
+    if (message && ares_dns_write(message, &bytes, &length) != ARES_SUCCESS)
         status = ARES_ENOMEM;
     read_answer(arg, (int)status, bytes, length);
     ares_free_string(bytes);
@@ -535,17 +556,75 @@ static void ask(gcore__question *question)
 
 #else
 
-static void heard(void *arg, int status, int timeouts, unsigned char *bytes,
-                  int length)
+/* The question is written here: c-ares takes several times as long, and its
+ * numbers can be guessed. */
+
+/* Returns 0, or an error. */
+static int next_id(gcore__wire *wire, uint16_t *id)
 {
-    (void)timeouts;
-    read_answer(arg, status, bytes, (size_t)length);
+    if (wire->ids_left == 0) {
+        if (getrandom(wire->ids, sizeof wire->ids, 0) < 0)
+            return -errno;
+        wire->ids_left = IDS;
+    }
+    *id = wire->ids[--wire->ids_left];
+    return 0;
 }
+
+/* What is below "onion" is not DNS's (RFC 7686). */
+static bool is_onion(const char *name)
+{
+    static const char onion[] = ".onion";
+    size_t length = gcore__name_length(name);
+    size_t tail = sizeof onion - 1;
+
+    return length >= tail &&
+           gcore__text_equal(name + length - tail, onion, tail);
+}
+
+static void heard(void *arg, int status, int timeouts, unsigned char *bytes,
+                  int length);
 
 static void ask(gcore__question *question)
 {
-    ares_query(question->wire->channel, question->name, CLASS_IN,
-               question->type, heard, question);
+    gcore__wire *wire = question->wire;
+    const gcore_resolver_options *options = &wire->resolver->options;
+    uint8_t message[GCORE__QUESTION_ROOM];
+    uint16_t id = 0;
+    int error = next_id(wire, &id);
+    size_t length;
+
+    question->plain = wire->plain || options->flags & GCORE_RESOLVER_NOEDNS;
+    length = gcore__message_write(
+        message, id, !(options->flags & GCORE_RESOLVER_NORECURSE),
+        question->name, question->type,
+        question->plain ? 0 : options->edns_size);
+    if (error == 0 && (length == 0 || is_onion(question->name)))
+        error = -GCORE_EAI_NONAME;
+    if (error < 0)
+        answered(question, error, NULL);
+    else
+        ares_send(wire->channel, message, (int)length, heard, question);
+}
+
+/* Whether the server could not read the question. */
+static bool is_unread(const unsigned char *bytes, int length)
+{
+    return length > 3 && (bytes[3] & 0xf) == 1;
+}
+
+static void heard(void *arg, int status, int timeouts, unsigned char *bytes,
+                  int length)
+{
+    gcore__question *question = arg;
+
+    (void)timeouts;
+    if (bytes && is_unread(bytes, length) && !question->plain) {
+        question->wire->plain = true;
+        ask(question);
+        return;
+    }
+    read_answer(question, status, bytes, (size_t)length);
 }
 
 #endif

@@ -41,6 +41,14 @@
 
 #define GCORE__NS INT64_C(1000000000)
 
+/* Drops a reference; whether it was the last one. Who has the only one need
+ * not ask the other threads. */
+static inline bool gcore__reference_drop(atomic_int *references)
+{
+    return atomic_load_explicit(references, memory_order_acquire) == 1 ||
+           atomic_fetch_sub_explicit(references, 1, memory_order_acq_rel) == 1;
+}
+
 /* shared.c: objects that lie in an arena of their own and are freed with the
  * last reference, on any thread. */
 typedef struct gcore__shared {
@@ -77,7 +85,11 @@ int gcore__answer_settle(gcore__answer *answer, const char *name, int type,
                          uint32_t negative_ttl);
 
 /* name.c */
-char gcore__lower(char letter);
+static inline char gcore__lower(char letter)
+{
+    return letter >= 'A' && letter <= 'Z' ? (char)(letter | 0x20) : letter;
+}
+
 size_t gcore__name_length(const char *name); /* without a last dot */
 
 /* Whether so many letters, or two names, are the same. */
@@ -87,8 +99,25 @@ bool gcore__name_equal(const char *a, const char *b);
 /* Whether it may be the name of a host. */
 bool gcore__name_is_host(const char *name);
 
-/* message.c: reads a reply into a new answer. Returns 0; -GCORE_EAI_FAIL for
- * what is no reply to the question; -ENOMEM. Any bytes are safe. */
+/* Within the resolver: -GCORE_EAI_AGAIN because the servers said that they
+ * cannot or will not answer. */
+#define GCORE__UNWILLING (-0x10000)
+
+/* message.c */
+
+/* A header, a name, type and class, and what EDNS adds. */
+#define GCORE__QUESTION_ROOM (12 + 255 + 4 + 11)
+
+/* Writes a question of class IN. `edns` is how large an answer may be that
+ * comes by UDP, 0 leaves EDNS out. Returns the length; 0 when the name cannot
+ * be asked for. */
+size_t gcore__message_write(uint8_t out[GCORE__QUESTION_ROOM], uint16_t id,
+                            bool recurse, const char *name, int type,
+                            unsigned edns);
+
+/* Reads a reply into a new answer. Returns 0; GCORE__UNWILLING;
+ * -GCORE_EAI_FAIL for what is no reply to the question, and servers' other
+ * errors; -ENOMEM. Any bytes are safe. */
 int gcore__message_read(const uint8_t *bytes, size_t length, const char *name,
                         int type, gcore__answer **out);
 
@@ -227,6 +256,8 @@ typedef struct gcore__question {
     gcore_resolver *resolver;
     gcore__wire *wire; /* NULL while it is in the queue */
     int type;
+    bool plain; /* was asked without EDNS */
+    size_t room; /* for its key */
     const char *name;
     char key[]; /* as a gcore__key */
 } gcore__question;
@@ -247,10 +278,6 @@ bool gcore__wire_is_worn(const gcore__wire *wire);
 /* Ends in gcore__question_answered, perhaps at once. */
 void gcore__wire_ask(gcore__wire *wire, gcore__question *question);
 
-/* Within the resolver: -GCORE_EAI_AGAIN because the servers said that they
- * cannot or will not answer. */
-#define GCORE__UNWILLING (-0x10000)
-
 /* question.c */
 typedef struct gcore__wait {
     gcore__link link;
@@ -270,6 +297,9 @@ void gcore__question_answered(gcore__question *question, int error,
 
 /* Ends the ones that wait in the queue with -ECANCELED. */
 void gcore__questions_drop(gcore_resolver *resolver);
+
+/* Frees what is kept to be used again. */
+void gcore__questions_trim(gcore_resolver *resolver);
 
 /* ask.c: the part of a lookup that asks. */
 typedef struct gcore__ask {
@@ -417,6 +447,8 @@ struct gcore_resolver {
     gcore__link wires;   /* all of them, with retired ones */
     gcore__table questions;
     gcore__link queue;   /* of questions not yet on a wire */
+    gcore__link spare;   /* questions that are over, to be used again */
+    int spare_count;
     bool pumping;
     gcore__link lookups; /* pending ones */
     gcore_resolver_stats stats;

@@ -28,8 +28,7 @@ gcore_lookup *gcore_lookup_ref(gcore_lookup *lookup)
 
 void gcore_lookup_unref(gcore_lookup *lookup)
 {
-    if (lookup && atomic_fetch_sub_explicit(&lookup->refs, 1,
-                                            memory_order_acq_rel) == 1)
+    if (lookup && gcore__reference_drop(&lookup->refs))
         free_lookup(lookup);
 }
 
@@ -132,7 +131,9 @@ int gcore__lookup_started(gcore_lookup *lookup, int result,
     gcore__list_append(&resolver->lookups, &lookup->link);
     resolver->stats.pending++;
     resolver->hub->active++;
-    *out = gcore_lookup_ref(lookup);
+    /* The caller's and its own; nobody else has it yet. */
+    atomic_store_explicit(&lookup->refs, 2, memory_order_relaxed);
+    *out = lookup;
     return 0;
 }
 

@@ -1,7 +1,7 @@
 /*
- * Reads the bytes of a DNS message (RFC 1035) into an answer.
+ * DNS messages (RFC 1035): writes a question, reads an answer.
  *
- * Nothing in a message is believed: each read is checked against the end of
+ * Nothing in what is read is believed: each read is checked against the end of
  * the message or of the record, and a compressed name must point ever
  * further back, so that it comes to an end.
  *
@@ -15,7 +15,95 @@
 
 #define HEADER 12
 #define CLASS_IN 1
-#define NXDOMAIN 3
+#define OPT 41
+#define LONGEST_NAME 255 /* in a message, with the last 0 */
+#define LONGEST_LABEL 63
+
+/* What a server says of the question. */
+enum { NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED };
+
+/* Writing */
+
+static uint8_t *put16(uint8_t *out, unsigned number)
+{
+    out[0] = (uint8_t)(number >> 8);
+    out[1] = (uint8_t)number;
+    return out + 2;
+}
+
+static bool is_digit(char letter)
+{
+    return letter >= '0' && letter <= '9';
+}
+
+/* What stands behind a backslash: a byte, perhaps as three digits. Returns
+ * what follows. */
+static const char *get_quoted(const char *text, uint8_t *byte)
+{
+    if (is_digit(text[0]) && is_digit(text[1]) && is_digit(text[2])) {
+        *byte = (uint8_t)((text[0] - '0') * 100 + (text[1] - '0') * 10 +
+                          text[2] - '0');
+        return text + 3;
+    }
+    *byte = (uint8_t)*text;
+    return text + 1;
+}
+
+/* Returns its end, or NULL. */
+static uint8_t *put_name(uint8_t *out, const char *name)
+{
+    const uint8_t *last = out + LONGEST_NAME - 1;
+
+    if (name[0] == '.' && !name[1])
+        name++;
+    while (*name) {
+        uint8_t *length = out++;
+
+        for (; *name && *name != '.'; out++) {
+            if (out >= last)
+                return NULL;
+            if (*name == '\\' && name[1])
+                name = get_quoted(name + 1, out);
+            else
+                *out = (uint8_t)*name++;
+        }
+        *length = (uint8_t)(out - length - 1);
+        if (*length == 0 || *length > LONGEST_LABEL)
+            return NULL;
+        name += *name == '.';
+    }
+    *out++ = 0;
+    return out;
+}
+
+size_t gcore__message_write(uint8_t out[GCORE__QUESTION_ROOM], uint16_t id,
+                            bool recurse, const char *name, int type,
+                            unsigned edns)
+{
+    uint8_t *at = out;
+
+    at = put16(at, id);
+    at = put16(at, recurse ? 0x0100 : 0);
+    at = put16(at, 1);
+    at = put16(at, 0);
+    at = put16(at, 0);
+    at = put16(at, edns ? 1 : 0);
+    at = put_name(at, name);
+    if (!at)
+        return 0;
+    at = put16(at, (unsigned)type);
+    at = put16(at, CLASS_IN);
+    if (edns) {
+        *at++ = 0;
+        at = put16(at, OPT);
+        at = put16(at, edns);
+        memset(at, 0, 6);
+        at += 6;
+    }
+    return (size_t)(at - out);
+}
+
+/* Reading */
 
 struct reader {
     const uint8_t *start;
@@ -69,11 +157,12 @@ static void *take(struct reader *in, size_t bytes)
 
 /* Names */
 
-/* Nearly all of a name. */
+/* Nearly all of a name: a bit for each of letters, digits, "-" and "_". */
 static bool is_plain(uint8_t byte)
 {
-    return (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') ||
-           (byte >= 'A' && byte <= 'Z') || byte == '-' || byte == '_';
+    static const uint32_t plain[8] = {0, 0x03ff2000, 0x87fffffe, 0x07fffffe};
+
+    return plain[byte >> 5] >> (byte & 31) & 1;
 }
 
 static size_t put_byte(char *out, uint8_t byte)
@@ -98,14 +187,14 @@ static size_t put_byte(char *out, uint8_t byte)
 /* One label; returns its length as text. */
 static size_t put_label(char *out, const uint8_t *label, size_t length)
 {
-    size_t at = 0;
+    size_t plain = 0;
+    size_t at;
 
-    for (size_t i = 0; i < length; i++) {
-        if (is_plain(label[i]))
-            out[at++] = (char)label[i];
-        else
-            at += put_byte(out + at, label[i]);
-    }
+    for (; plain < length && is_plain(label[plain]); plain++)
+        out[plain] = (char)label[plain];
+    at = plain;
+    for (size_t i = plain; i < length; i++)
+        at += put_byte(out + at, label[i]);
     return at;
 }
 
@@ -140,7 +229,8 @@ static int expand(const struct reader *in, const uint8_t *at, char *out,
             continue;
         }
         bytes += 1u + size;
-        if (size & 0xc0 || bytes > 254 || (size_t)(in->end - at) < size)
+        if (size > LONGEST_LABEL || bytes >= LONGEST_NAME ||
+            (size_t)(in->end - at) < size)
             return -1;
         if (length > 0)
             out[length++] = '.';
@@ -489,11 +579,27 @@ static bool has_type(const gcore__answer *answer, int type)
     return false;
 }
 
+static int error_of(unsigned code)
+{
+    switch (code) {
+    case NOERROR:
+    case NXDOMAIN:
+        return 0;
+    case SERVFAIL:
+    case NOTIMP:
+    case REFUSED:
+        return GCORE__UNWILLING;
+    default:
+        return -GCORE_EAI_FAIL;
+    }
+}
+
 static int read_answer(struct reader *in, const char *name, int type)
 {
     uint32_t negative_ttl = 0;
     const char *known = NULL; /* the question's name */
     unsigned flags, questions, answers, authorities;
+    int error;
 
     read16(in);
     flags = read16(in);
@@ -503,6 +609,9 @@ static int read_answer(struct reader *in, const char *name, int type)
     read16(in);
     if (in->bad || !(flags & 0x8000))
         return -GCORE_EAI_FAIL;
+    error = error_of(flags & 0xf);
+    if (error < 0)
+        return error;
     for (unsigned i = 0; i < questions && !in->bad; i++) {
         if (i == 0)
             known = read_name(in);

@@ -8,11 +8,6 @@
 
 #include "dns/dns.h"
 
-char gcore__lower(char letter)
-{
-    return letter >= 'A' && letter <= 'Z' ? (char)(letter | 0x20) : letter;
-}
-
 /* A last dot makes no difference. */
 size_t gcore__name_length(const char *name)
 {

@@ -14,6 +14,10 @@
 #define KEY_HEAD                                                              \
     (offsetof(gcore__key, bytes.name) - offsetof(gcore__key, bytes))
 
+/* What is kept to be used again: so many, each with room for such a key. */
+#define MOST_SPARE 64
+#define USUAL_KEY 64
+
 static void attach(gcore__question *question, gcore__wait *wait)
 {
     wait->question = question;
@@ -28,18 +32,60 @@ static gcore__question *find(gcore_resolver *resolver, const gcore__key *key)
     return node ? GCORE__OF(gcore__question, node, node) : NULL;
 }
 
+/* A question with room for a key and a NUL; only those fields of it count
+ * that are set here. */
+static gcore__question *take(gcore_resolver *resolver, size_t length)
+{
+    size_t room = length < USUAL_KEY ? USUAL_KEY : length + 1;
+    gcore__question *question;
+
+    if (room == USUAL_KEY && resolver->spare_count > 0) {
+        question = GCORE__OF(gcore__question, link, resolver->spare.prev);
+        gcore__list_remove(&question->link);
+        resolver->spare_count--;
+    } else {
+        question = gcore__alloc(sizeof *question + room);
+        if (!question)
+            return NULL;
+    }
+    *question = (gcore__question){.resolver = resolver, .room = room};
+    return question;
+}
+
+static void give_back(gcore__question *question)
+{
+    gcore_resolver *resolver = question->resolver;
+
+    if (question->room > USUAL_KEY || resolver->spare_count == MOST_SPARE) {
+        gcore__free(question);
+        return;
+    }
+    gcore__list_append(&resolver->spare, &question->link);
+    resolver->spare_count++;
+}
+
+void gcore__questions_trim(gcore_resolver *resolver)
+{
+    while (!gcore__list_empty(&resolver->spare)) {
+        gcore__link *link = resolver->spare.next;
+
+        gcore__list_remove(link);
+        gcore__free(GCORE__OF(gcore__question, link, link));
+    }
+    resolver->spare_count = 0;
+}
+
 static gcore__question *add(gcore_resolver *resolver, const gcore__key *key,
                             int type)
 {
-    gcore__question *question = gcore__alloc(sizeof *question + key->length +
-                                             1);
+    gcore__question *question = take(resolver, key->length);
 
     if (!question)
         return NULL;
-    question->resolver = resolver;
     question->type = type;
     question->name = question->key + KEY_HEAD;
     memcpy(question->key, &key->bytes, key->length);
+    question->key[key->length] = '\0';
     question->node.key = question->key;
     question->node.length = (uint32_t)key->length;
     gcore__list_init(&question->waits);
@@ -61,7 +107,7 @@ static void discard(gcore__question *question)
 {
     unqueue(question);
     gcore__table_remove(&question->resolver->questions, &question->node);
-    gcore__free(question);
+    give_back(question);
 }
 
 /* Returns 0 with a wire to ask by, or an error. */
@@ -187,7 +233,7 @@ void gcore__question_answered(gcore__question *question, int error,
         wait->question = NULL;
         gcore__ask_answered(wait, error, answer);
     }
-    gcore__free(question);
+    give_back(question);
     gcore__shared_unref(answer);
     if (!resolver->closed)
         pump(resolver);

@@ -189,6 +189,7 @@ void gcore__resolver_drop(gcore_resolver *resolver)
     gcore__hosts_free(resolver->hosts);
     if (resolver->caching)
         gcore__cache_free(&resolver->cache);
+    gcore__questions_trim(resolver);
     gcore__table_free(&resolver->questions);
     gcore__free(resolver->server_text);
     gcore__arena_free(&resolver->arena);
@@ -263,6 +264,7 @@ int gcore_resolver_new(gcore_hub *hub, const gcore_resolver_options *options,
     resolver->generation = gcore__fork_generation();
     gcore__list_init(&resolver->wires);
     gcore__list_init(&resolver->queue);
+    gcore__list_init(&resolver->spare);
     gcore__list_init(&resolver->lookups);
     error = open_resolver(resolver, options);
     if (error < 0) {

@@ -26,7 +26,6 @@ void gcore__shared_unref(void *object)
 {
     gcore__shared *shared = object;
 
-    if (shared && atomic_fetch_sub_explicit(&shared->refs, 1,
-                                            memory_order_acq_rel) == 1)
+    if (shared && gcore__reference_drop(&shared->refs))
         gcore__arena_free(&shared->arena);
 }
