@@ -354,6 +354,56 @@ static void many_addresses(void **state)
     finish();
 }
 
+/* "CNAME n1;n1=CNAME n2;..." and an address at the end. */
+static char *chain(int length)
+{
+    char *records = malloc((size_t)length * 32 + 64);
+    size_t at = 0;
+
+    assert_non_null(records);
+    for (int i = 1; i <= length; i++) {
+        at += (size_t)sprintf(records + at, "CNAME n%d;", i);
+        if (i < length)
+            at += (size_t)sprintf(records + at, "n%d=", i);
+    }
+    sprintf(records + at, "n%d=A 192.0.2.1", length);
+    return records;
+}
+
+static void chains(void **state)
+{
+    char *longest = chain(64);
+    char *too_long = chain(65);
+    mock_rule rules[] = {
+        {.name = "longest.test", .records = longest},
+        {.name = "long.test", .records = too_long},
+        {.name = "mixed.test",
+         .records = "c.test=A 192.0.2.3;x.test=CNAME y.test;"
+                    "b.test=CNAME c.test;c.test=A 192.0.2.2;CNAME b.test"},
+        {0}};
+    const gcore_dns_result *result;
+    gcore_lookup *lookup;
+
+    (void)state;
+    begin(rules);
+    assert_ok(query("longest.test", GCORE_DNS_A, &lookup));
+    assert_int_equal(gcore_lookup_result(lookup)->record_count, 65);
+    gcore_lookup_unref(lookup);
+    expect_query("long.test", GCORE_DNS_A, -GCORE_EAI_FAIL);
+    assert_ok(query("mixed.test", GCORE_DNS_A, &lookup));
+    result = gcore_lookup_result(lookup);
+    assert_int_equal(result->record_count, 4);
+    assert_string_equal(result->records[0].name, "mixed.test");
+    assert_string_equal(result->records[1].name, "b.test");
+    assert_string_equal(result->records[2].target, "192.0.2.3");
+    assert_string_equal(result->records[3].target, "192.0.2.2");
+    assert_string_equal(result->name, "c.test");
+    gcore_lookup_unref(lookup);
+    finish();
+    free(longest);
+    free(too_long);
+}
+
 static void long_names(void **state)
 {
     char longest[254];
@@ -711,6 +761,29 @@ static void deadlines(void **state)
     finish();
 }
 
+/* A question that has been sent twice waits longer for its answer; one that
+ * is asked meanwhile must not. */
+static void timeouts(void **state)
+{
+    mock_rule rules[] = {{.name = "*", .fault = MOCK_DROP}, {0}};
+    gcore_resolver_options given = {.size = sizeof given, .lookups = "b",
+                                    .timeout = 200 * MS, .tries = 3};
+    gcore_lookup *lookups[2];
+    gcore_completion out;
+
+    (void)state;
+    open_with(rules, &given);
+    start_many(&lookups[0], "first.test", 1);
+    while (mock_asked(it.mock) < 2)
+        assert_int_equal(gcore_hub_poll(it.hub, &out, 1, after(MS)), 0);
+    start_many(&lookups[1], "second.test", 1);
+    gcore_hub_poll(it.hub, &out, 1, GCORE_NOW);
+    assert_true(gcore_hub_next_deadline(it.hub) <= after(given.timeout));
+    assert_ok(gcore_resolver_close(it.resolver));
+    end_many(lookups, 2, -ECANCELED);
+    finish();
+}
+
 static void closed(void **state)
 {
     mock_rule rules[] = {{.name = "*", .fault = MOCK_DROP}, {0}};
@@ -1012,11 +1085,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_records),       TEST(addresses),      TEST(all_types),
         TEST(faults),          TEST(many_addresses), TEST(long_names),
+        TEST(chains),
         TEST(search_list),     TEST(search_goes_on),
         TEST(reverse),         TEST(cache),
         TEST(shared_questions), TEST(limit_and_queue), TEST(cancelled),
         TEST(without_edns),    TEST(names_in_questions),
-        TEST(deadlines),       TEST(closed),         TEST(hub_closed),
+        TEST(deadlines),       TEST(timeouts),
+        TEST(closed),          TEST(hub_closed),
         TEST(abandoned),       TEST(forked),         TEST(several_hubs),
         TEST(servers),         TEST(changed_files),  TEST(bad_options),
         TEST(international),   TEST(no_memory),

@@ -29,66 +29,84 @@ gcore_dns_record *gcore__answer_add(gcore__answer *answer)
     return &answer->records[answer->count++];
 }
 
-static const gcore_dns_record *find(const gcore__answer *answer,
-                                    const char *name, int type)
+/* More CNAMEs than that in a row are a mistake, or an attack. */
+#define LONGEST_CHAIN 64
+
+/* The place of a name's first CNAME; the count without one. */
+static size_t find_alias(const gcore__answer *answer, const char *name)
 {
-    for (size_t i = 0; i < answer->count; i++)
-        if (answer->records[i].type == type &&
-            gcore__name_equal(answer->records[i].name, name))
-            return &answer->records[i];
-    return NULL;
+    size_t i = 0;
+
+    while (i < answer->count &&
+           (answer->records[i].type != GCORE_DNS_CNAME ||
+            !gcore__name_equal(answer->records[i].name, name)))
+        i++;
+    return i;
 }
 
-/* Follows the CNAMEs. */
+/* Puts a record before those from a place on. */
+static void move(gcore__answer *answer, size_t from, size_t to)
+{
+    gcore_dns_record *records = answer->records;
+    gcore_dns_record record = records[from];
+
+    if (from == to)
+        return;
+    memmove(&records[to + 1], &records[to], (from - to) * sizeof *records);
+    records[to] = record;
+}
+
+/* Follows the CNAMEs, which come first then. Returns how many there are, or
+ * -GCORE_EAI_FAIL when they have no end. */
 static int find_end(gcore__answer *answer, const char *name, int type)
 {
-    for (size_t hops = 0; hops <= answer->count; hops++) {
-        const gcore_dns_record *alias = NULL;
+    answer->name = name;
+    if (type == GCORE_DNS_CNAME || type == GCORE_DNS_ANY)
+        return 0;
+    for (size_t hops = 0; hops <= LONGEST_CHAIN; hops++) {
+        size_t alias = find_alias(answer, answer->name);
 
-        if (type != GCORE_DNS_CNAME && type != GCORE_DNS_ANY)
-            alias = find(answer, name, GCORE_DNS_CNAME);
-        answer->name = name;
-        if (!alias)
-            return 0;
-        name = alias->target;
+        if (alias == answer->count)
+            return (int)hops;
+        if (alias < hops)
+            break; /* they go round */
+        answer->name = answer->records[alias].target;
+        move(answer, alias, hops);
     }
     return -GCORE_EAI_FAIL;
 }
 
-/* Keeps what was asked for and what led there. */
-static void sift(gcore__answer *answer, int type)
+/* Keeps what was asked for, and the first ones, which led there. */
+static void sift(gcore__answer *answer, int type, size_t hops)
 {
     size_t kept = 0;
-    size_t found = 0;
 
     answer->ttl = UINT32_MAX;
     for (size_t i = 0; i < answer->count; i++) {
         gcore_dns_record *record = &answer->records[i];
-        bool wanted = type == GCORE_DNS_ANY ||
-                      (record->type == type &&
-                       gcore__name_equal(record->name, answer->name));
 
-        if (!wanted && record->type != GCORE_DNS_CNAME)
+        if (i >= hops && type != GCORE_DNS_ANY &&
+            (record->type != type ||
+             !gcore__name_equal(record->name, answer->name)))
             continue;
-        found += wanted;
         if (record->ttl < answer->ttl)
             answer->ttl = record->ttl;
         answer->records[kept++] = *record;
     }
     answer->count = kept;
-    if (found == 0)
+    if (kept == hops)
         answer->error = -GCORE_EAI_NODATA;
 }
 
 int gcore__answer_settle(gcore__answer *answer, const char *name, int type,
                          uint32_t negative_ttl)
 {
-    int error = find_end(answer, name, type);
+    int hops = find_end(answer, name, type);
 
-    if (error < 0)
-        return error;
+    if (hops < 0)
+        return hops;
     if (answer->error == 0)
-        sift(answer, type);
+        sift(answer, type, (size_t)hops);
     if (answer->error < 0)
         answer->ttl = negative_ttl;
     return 0;

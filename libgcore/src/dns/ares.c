@@ -52,6 +52,7 @@ struct gcore__wire {
     int asked;             /* how many these are */
     int count;    /* of questions so far */
     int64_t born;
+    int64_t timeout; /* of a question's first message */
     int inside;   /* calls of c-ares */
     int error;    /* that must end it, with all questions */
     bool retired;
@@ -182,8 +183,9 @@ static void leave(gcore__wire *wire, gcore__wire *before)
 }
 
 /* Timeouts. Asking c-ares when the next one is may cost time in proportion
- * to what is on the wire, so it is asked only when the timer has run out;
- * none can come earlier than the first question's. */
+ * to what is on the wire, so it is asked only when the timer has run out.
+ * That never takes longer than a new question waits for its answer, so that
+ * none asked meanwhile has to be looked at before. */
 
 static void tick(void *arg, int64_t result)
 {
@@ -200,11 +202,14 @@ static void tick(void *arg, int64_t result)
 
 static int64_t next_timeout(gcore__wire *wire)
 {
-    struct timeval time;
+    struct timeval most = {
+        .tv_sec = wire->timeout / GCORE__NS,
+        .tv_usec = wire->timeout % GCORE__NS / 1000,
+    };
+    struct timeval room;
+    struct timeval *time = ares_timeout(wire->channel, &most, &room);
 
-    if (!ares_timeout(wire->channel, NULL, &time))
-        return wire->resolver->config->timeout;
-    return time.tv_sec * GCORE__NS + time.tv_usec * INT64_C(1000);
+    return time->tv_sec * GCORE__NS + time->tv_usec * INT64_C(1000);
 }
 
 static void set_timer(gcore__wire *wire)
@@ -450,6 +455,7 @@ int gcore__wire_new(gcore_resolver *resolver, gcore__wire **out)
         return -ENOMEM;
     wire->resolver = resolver;
     wire->born = resolver->now;
+    wire->timeout = resolver->config->timeout;
     gcore__list_init(&wire->sockets);
     gcore__list_init(&wire->questions);
     gcore__list_append(&resolver->wires, &wire->link);

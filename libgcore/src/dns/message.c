@@ -3,7 +3,7 @@
  *
  * Nothing in what is read is believed: each read is checked against the end of
  * the message or of the record, and a compressed name must point ever
- * further back, so that it comes to an end.
+ * further back, so that it comes to an end, and not too often.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -18,6 +18,7 @@
 #define OPT 41
 #define LONGEST_NAME 255 /* in a message, with the last 0 */
 #define LONGEST_LABEL 63
+#define MOST_POINTERS 127 /* in a name: one a label */
 
 /* What a server says of the question. */
 enum { NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED };
@@ -203,6 +204,7 @@ static int expand(const struct reader *in, const uint8_t *at, char *out,
                   const uint8_t **after)
 {
     const uint8_t *lowest = at;
+    int pointers = 0;
     size_t bytes = 0;
     size_t length = 0;
 
@@ -223,7 +225,7 @@ static int expand(const struct reader *in, const uint8_t *at, char *out,
             offset = (size_t)(size & 0x3f) << 8 | *at++;
             if (!*after)
                 *after = at;
-            if (in->start + offset >= lowest)
+            if (in->start + offset >= lowest || ++pointers > MOST_POINTERS)
                 return -1;
             lowest = at = in->start + offset;
             continue;
