@@ -37,6 +37,23 @@ def application(environ, start_response):
                      if isinstance(value, (str, bool))}).encode()
         start_response("200 OK", [])
         return [body]
+    elif path == "/hints":
+        hint = environ["wsgi.early_hints"]
+        hint([("Link", "</a.css>"), (b"Link", b"</b.css>")])
+        hint([("X", "2")])
+        try:
+            hint([("X", "a\\r\\nb")])
+        except Exception as ex:
+            refused = type(ex).__mro__
+        start_response("200 OK", [("Content-Length", "3")])(b"a")
+        hint([("X", "too late")])
+        return [b"bc" if ValueError in refused else b"no"]
+    elif path == "/socket":
+        sock = environ["gunicorn.socket"]
+        peer = sock.getpeername()
+        assert str(peer[1]) == environ["REMOTE_PORT"]
+        sock.sendall(b"raw %d" % peer[1])
+        raise StopIteration
     elif path == "/echo":
         body = environ["wsgi.input"].read()
         start_response("200 OK", [])
@@ -90,6 +107,20 @@ class Gunicorn:
     def stop(self, sig=signal.SIGTERM):
         self.process.send_signal(sig)
         return self.process.wait(STARTING)
+
+
+@contextlib.contextmanager
+def connected(server, tls):
+    """A connection, perhaps by TLS."""
+    with server.connect() as sock:
+        if not tls:
+            yield sock
+            return
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        with context.wrap_socket(sock) as encrypted:
+            yield encrypted
 
 
 def read_answer(sock):
@@ -366,3 +397,40 @@ def test_a_proxy_header_of_a_stranger(start):
         sock.sendall(b"PROXY TCP4 10.1.2.3 10.0.0.1 1234 80\r\n")
         with contextlib.suppress(ConnectionResetError):
             assert sock.recv(1) == b""
+
+
+def read_all(sock):
+    answer = b""
+    while data := sock.recv(65536):
+        answer += data
+    return answer
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_early_hints(start, tls):
+    server = start(*[f"keyfile = {PEM!r}", f"certfile = {PEM!r}"] * tls)
+    with connected(server, tls) as sock:
+        sock.sendall(b"GET /hints HTTP/1.1\r\nHost: h\r\n"
+                     b"Connection: close\r\n\r\n")
+        answer = read_all(sock)
+    *hints, last, body = answer.split(b"\r\n\r\n")
+    lines = [line for hint in hints for line in hint.split(b"\r\n")
+             if not line.startswith(b"Date: ")]
+    assert lines == [
+        b"HTTP/1.1 103 Early Hints", b"Link: </a.css>", b"Link: </b.css>",
+        b"HTTP/1.1 103 Early Hints", b"X: 2"]
+    assert last.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert body == b"abc"
+    with connected(server, tls) as sock:
+        sock.sendall(b"GET /hints HTTP/1.0\r\n\r\n")
+        assert read_all(sock).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_an_answer_by_the_socket(start, tls):
+    server = start(*[f"keyfile = {PEM!r}", f"certfile = {PEM!r}"] * tls)
+    for _ in range(3):
+        with connected(server, tls) as sock:
+            sock.sendall(b"GET /socket HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert read_all(sock) == b"raw %d" % sock.getsockname()[1]
+    assert "Error" not in server.output()

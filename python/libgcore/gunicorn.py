@@ -6,9 +6,10 @@ application may block. With TLS or a PROXY header in front, a greenlet each
 connection serves instead.
 
 Of gunicorn's settings, those of logging, hooks, limits, forwarded headers,
-TLS, reloading and restarting have their usual meaning. The environment has no
-``gunicorn.socket`` and no ``wsgi.early_hints``; requests are always read
-strictly.
+TLS, reloading and restarting have their usual meaning, as have
+``gunicorn.socket`` and ``wsgi.early_hints`` in the environment, and an
+application that raises `StopIteration` because it has answered by that socket.
+Requests are always read strictly.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import gevent
 from gevent import monkey, pywsgi, socket
 from gevent._pywsgi_engine import AVAILABLE, EngineHandler
 from gevent._pywsgi_input import InvalidInput
+from gevent._pywsgi_request import NOT_IN_LINE, TOKEN
 from gevent.event import Event
 from gevent.pool import Pool
 from gunicorn import SERVER_SOFTWARE
@@ -142,6 +144,31 @@ def _tell(worker, handler, sent):
         worker.cfg.post_request(worker, request, handler.environ, response)
 
 
+def _text(value):
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+class _Connection:
+    """``gunicorn.socket`` of a request that the engine has read: a socket as
+    soon as something is asked of it."""
+
+    __slots__ = ("_request", "_socket")
+
+    def __init__(self, request):
+        self._request = request
+        self._socket = None
+
+    def __getattr__(self, name):
+        if self._socket is None:
+            fd = os.dup(self._request.fileno())
+            try:
+                self._socket = socket.socket(fileno=fd)
+            except BaseException:
+                os.close(fd)
+                raise
+        return getattr(self._socket, name)
+
+
 def _report(worker, handler, error):
     worker.log.error("Error handling request %s",
                      (handler.environ or {}).get("RAW_URI", ""),
@@ -154,8 +181,28 @@ class _Exchange(EngineHandler):
     __slots__ = ()
 
     def find_application(self):
+        self.environ["gunicorn.socket"] = _Connection(self.request)
+        self.environ["wsgi.early_hints"] = self._hint
         return _adapt(self.server.worker, self.environ,
                       partial(_head_lines, self.request.block))
+
+    def _hint(self, headers):
+        self.hint([(_text(name), _text(value)) for name, value in headers])
+
+    def fail(self, ex):
+        if not isinstance(ex, StopIteration):
+            super().fail(ex)
+        elif self.headers_sent:
+            self._cut()
+        else:
+            self._leave()
+
+    def _leave(self):
+        try:
+            fd, _ahead = self.request.take_over()
+        except OSError:  # the client has gone
+            return
+        os.close(fd)
 
     def report(self, kind, value, tb):
         _report(self.server.worker, self, (kind, value, tb))
@@ -182,9 +229,25 @@ class _Handler(pywsgi.WSGIHandler):
         return result
 
     def run_application(self):
+        self.environ["gunicorn.socket"] = self.socket
+        self.environ["wsgi.early_hints"] = self._hint
         self.application = _adapt(self.server.worker, self.environ,
                                   self.headers.items)
-        super().run_application()
+        try:
+            super().run_application()
+        except StopIteration:
+            self.close_connection = True
+
+    def _hint(self, headers):
+        if self.headers_sent or self.request_version < "HTTP/1.1":
+            return
+        lines = [b"HTTP/1.1 103 Early Hints"]
+        for name, value in headers:
+            name, value = _text(name), _text(value)
+            if not TOKEN.fullmatch(name) or NOT_IN_LINE.search(value):
+                raise ValueError(f"no header: {name!r}: {value!r}")
+            lines.append(f"{name}: {value}".encode("latin-1"))
+        self.socket.sendall(b"\r\n".join([*lines, b"", b""]))
 
     def finalize_headers(self):
         super().finalize_headers()

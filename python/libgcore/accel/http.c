@@ -319,6 +319,12 @@ static PyObject *request_read_whole(PyObject *self, PyObject *timeout)
     return data;
 }
 
+static PyObject *request_fileno(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    return done_or_raise(
+        gcore_http_request_fd(((RequestObject *)self)->request));
+}
+
 /* (descriptor, bytes that had come after the head) */
 static PyObject *request_take_over(PyObject *self, PyObject *Py_UNUSED(none))
 {
@@ -427,6 +433,9 @@ static PyMethodDef request_methods[] = {
     {"read_whole", request_read_whole, METH_O,
      "read_whole(timeout)\n--\n\nThe whole body, whose length is known and "
      "of which nothing has been read."},
+    {"fileno", request_fileno, METH_NOARGS,
+     "fileno()\n--\n\nThe connection's descriptor, which stays the "
+     "engine's."},
     {"take_over", request_take_over, METH_NOARGS,
      "take_over()\n--\n\nThe descriptor, and what came after the head."},
     {NULL, NULL, 0, NULL},

@@ -72,7 +72,7 @@ static PyTypeObject *exchange_type, *input_type;
 static struct {
     PyObject *application, *body_timeout, *close, *end, *environ,
         *environ_class, *fail, *file_class, *find_application, *get_environ,
-        *in_hub, *input, *input_class, *input_failure, *join, *log, *metrics,
+        *hint, *in_hub, *input, *input_class, *input_failure, *join, *log, *metrics,
         *quiet_log, *refuse_body, *send_file, *start_response, *terminated,
         *write;
 } names;
@@ -932,6 +932,37 @@ static PyObject *exchange_announce(PyObject *object, PyObject *number)
     Py_RETURN_NONE;
 }
 
+static int hint(ExchangeObject *self, PyObject *headers)
+{
+    PyObject *list = PySequence_List(headers), *block = NULL;
+    accel_http_said said = {0};
+    int result = -1;
+
+    if (list != NULL)
+        block = accel_http_lines(list, &said);
+    if (block != NULL)
+        result = failed(gcore_http_start(
+            accel_http_request(self->request), 103, "Early Hints",
+            PyBytes_AsString(block), (size_t)PyBytes_Size(block)));
+    Py_XDECREF(said.length);
+    Py_XDECREF(block);
+    Py_XDECREF(list);
+    return result;
+}
+
+static PyObject *exchange_hint(PyObject *object, PyObject *headers)
+{
+    ExchangeObject *self = (ExchangeObject *)object;
+
+    if (accel_http_is_elsewhere(self->request))
+        return PyObject_CallMethodObjArgs(object, names.in_hub, names.hint,
+                                          headers, NULL);
+    if (!self->headers_sent && head_of(self)->minor > 0 &&
+        hint(self, headers) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 static PyObject *exchange_start(PyObject *object, PyObject *Py_UNUSED(none))
 {
     if (start((ExchangeObject *)object) < 0)
@@ -1044,6 +1075,9 @@ static PyMethodDef exchange_methods[] = {
     {"announce", exchange_announce, METH_O,
      "announce(length)\n--\n\n"
      "Say how long the body is, unless the application has."},
+    {"hint", exchange_hint, METH_O,
+     "hint(headers)\n--\n\n"
+     "Send 103 Early Hints, unless the answer has begun, or to HTTP/1.0."},
     {"start", exchange_start, METH_NOARGS, "start()\n--\n\nBegin the answer."},
     {"count", exchange_count, METH_O,
      "count(size)\n--\n\n"
@@ -1141,6 +1175,7 @@ static int make_names(void)
         {&names.file_class, "file_class"},
         {&names.find_application, "find_application"},
         {&names.get_environ, "get_environ"},
+        {&names.hint, "hint"},
         {&names.in_hub, "in_hub"},
         {&names.input, "wsgi.input"},
         {&names.input_class, "input_class"},
