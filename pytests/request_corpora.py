@@ -3,13 +3,14 @@ a PROXY header precedes them).
 
 `tools/fetch-corpora` puts them into a folder; nothing of them is in the tree.
 What is expected of a case is the requests that were seen, each with method,
-target and body (of llhttp's, its size), up to where the bytes are refused.
+target and body (of llhttp's, its size; of lighttpd's, none), up to where the bytes are refused.
 """
+import ast
 import json
 import re
 from pathlib import Path
 
-__all__ = ["gunicorn_cases", "llhttp_cases"]
+__all__ = ["gunicorn_cases", "lighttpd_cases", "llhttp_cases"]
 
 _ESCAPE = re.compile(rb"\\x([0-9A-Fa-f]{2})")
 
@@ -97,3 +98,22 @@ def llhttp_cases(folder: Path):
             if meta["type"] == "request":
                 yield (f"llhttp/{path.stem}/{number}", _bytes_of(block),
                        _expected_by_llhttp(events), False)
+
+
+# lighttpd: C, a call with a status, a title and a string for each case
+
+_CALL = re.compile(r'run_http_request_parse\(r, __LINE__, (\d+),\s*'
+                   r'"([^"]*)",\s*CONST_STR_LEN\(((?:\s*"(?:\\.|[^"\\])*")+)')
+_LINE = re.compile(rb"([^ ]+) ([^ ]*)")
+
+
+def lighttpd_cases(folder: Path):
+    """Of ``src/t/test_request.c``: a status of 0 says that it is one."""
+    text = (folder / "test_request.c").read_text()
+    for number, (status, title, strings) in enumerate(_CALL.findall(text)):
+        data = ast.literal_eval(f"({strings})").encode("latin-1")
+        seen = []
+        if status == "0":
+            method, target = _LINE.match(data).groups()
+            seen = [(method.decode(), target.decode("latin-1"), b"")]
+        yield f"lighttpd/{number}: {title}", data, seen, False
