@@ -996,9 +996,63 @@ static void after_a_fork(void **state)
     echo_close(&it);
 }
 
+static uint64_t answer(gcore_http_request *request, const char *text)
+{
+    uint64_t connection = gcore_http_request_head(request)->connection;
+
+    assert_ok(gcore_http_respond(request, 200, NULL, NULL, 0, text,
+                                 strlen(text)));
+    gcore_http_request_unref(request);
+    return connection;
+}
+
+static void hanging_up(void **state)
+{
+    static const char get[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    gcore_http_request *request;
+    uint64_t connection;
+    echo_server it;
+
+    (void)state;
+    taking_open(&it, NULL);
+    /* Between two requests: what was answered arrives. */
+    peer_open(&one, &it);
+    peer_say(&one, get);
+    connection = answer(take(&it, &one), "A");
+    settle(&it, &one);
+    assert_false(one.closed);
+    assert_ok(gcore_http_server_hang_up(it.server, connection + 1));
+    assert_ok(gcore_http_server_hang_up(it.server, connection));
+    assert_ok(gcore_http_server_hang_up(it.server, connection));
+    settle(&it, &one);
+    assert_string_equal(answers(&one), "200 A|closed");
+    assert_false(one.reset);
+    peer_close(&one);
+    settle(&it, &one);
+    assert_ok(gcore_http_server_hang_up(it.server, connection));
+    /* While the second of three is being answered, which is the last. */
+    peer_open(&one, &it);
+    peer_say(&one, get);
+    peer_say(&one, get);
+    peer_say(&one, get);
+    connection = answer(take(&it, &one), "B");
+    request = take(&it, &one);
+    assert_ok(gcore_http_server_hang_up(it.server, connection));
+    settle(&it, &one);
+    assert_false(one.closed);
+    answer(request, "C");
+    settle(&it, &one);
+    assert_string_equal(answers(&one), "200 B|200 C|closed");
+    assert_non_null(strstr(one.got, "Connection: close"));
+    assert_int_equal(gcore_http_server_take(it.server, &request, 1), 0);
+    peer_close(&one);
+    echo_close(&it);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(hanging_up),
         TEST(completions),
         TEST(the_head),
         TEST(pipelined),

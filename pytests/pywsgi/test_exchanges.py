@@ -379,3 +379,39 @@ def test_what_the_server_counts(serve, no_descriptors):
     assert counted["requests"] == counted["accepted"] == 2
     assert not any(counted[name] for name in (
         "connections", "idle", "refused", "timeouts", "waiting", "active"))
+
+
+class Broken:
+    """A body that ends well, and fails to close."""
+
+    def __iter__(self):
+        return iter([b"o", b"k"])
+
+    def close(self):
+        raise ValueError("close")
+
+
+class SizedAndBroken(Broken):
+
+    def __len__(self):
+        return 2
+
+
+@pytest.mark.parametrize("body", [Broken, SizedAndBroken])
+def test_a_result_that_fails_to_close(serve, quiet, body):
+    """The answer is whole, the error is reported, the connection ends."""
+    def application(_environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return body()
+
+    server = serve(application, wsgi=False)
+    with socket.create_connection(("127.0.0.1", server.server_port)) as peer:
+        peer.settimeout(20)
+        peer.sendall(get() * 2)
+        answer = b""
+        while data := peer.recv(65536):
+            answer += data
+    assert answer.count(b"HTTP/1.1 200 OK") == 1
+    assert answer.endswith(b"ok" if body is SizedAndBroken
+                           else b"1\r\no\r\n1\r\nk\r\n0\r\n\r\n")
+    assert [str(error) for error in quiet] == ["close"]

@@ -350,7 +350,9 @@ class EngineHandler(HttpExchange):
         try:
             self.request.cut()
         except OSError:  # the answer is whole, or the client has gone
-            pass
+            server = self.server._http
+            if server is not None:
+                server.hang_up(self.request)
 
 
 class RefusedRequest(EngineHandler):

@@ -316,6 +316,16 @@ GCORE_API int gcore_http_server_pause(gcore_http_server *server);
 GCORE_API int gcore_http_server_resume(gcore_http_server *server);
 
 /*
+ * Ends a connection: an answer that is not finished yet is its last, otherwise
+ * it closes once what was answered has been sent. For who learns after an
+ * answer that another one would not be right.
+ *   connection  gcore_http_head.connection of a request
+ * Returns 0, also when that connection has gone. Since 0.1.
+ */
+GCORE_API int gcore_http_server_hang_up(gcore_http_server *server,
+                                        uint64_t connection);
+
+/*
  * Serves a connected socket.
  *   fd  made non-blocking; taken over on success
  * Returns 0; -EBADF, -ENOTSOCK, -EINVAL for what is no stream socket; -EMFILE;

@@ -451,6 +451,18 @@ void gcore__http_conn_answered(gcore__http_conn *conn)
         discard(conn);
 }
 
+void gcore__http_conn_last(gcore__http_conn *conn)
+{
+    gcore_http_request *request = conn->request;
+
+    gcore__http_conn_enter(conn);
+    if (request && (!request->finished || request->status == 101))
+        request->keep = false;
+    else if (conn->state == GCORE__HTTP_OPEN)
+        give_up(conn);
+    gcore__http_conn_leave(conn);
+}
+
 void gcore__http_conn_sent(gcore__http_conn *conn)
 {
     if (gcore__http_unsent(conn))

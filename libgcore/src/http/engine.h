@@ -188,6 +188,9 @@ void gcore__http_conn_ignore(gcore__http_conn *conn);
 /* The server drains: an idle connection ends. */
 void gcore__http_conn_drain(gcore__http_conn *conn);
 
+/* No more answers than the one that is being given. */
+void gcore__http_conn_last(gcore__http_conn *conn);
+
 /* Closes, once what waits has been sent. */
 void gcore__http_conn_end(gcore__http_conn *conn, bool linger);
 

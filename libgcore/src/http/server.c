@@ -345,6 +345,20 @@ int gcore_http_server_adopt_stream(gcore_http_server *server,
     return adopt(server, gcore_stream_fd(stream), stream);
 }
 
+int gcore_http_server_hang_up(gcore_http_server *server, uint64_t connection)
+{
+    for (gcore__link *link = server->conns.next; link != &server->conns;
+         link = link->next) {
+        gcore__http_conn *conn = GCORE__OF(gcore__http_conn, link, link);
+
+        if (conn->number != connection)
+            continue;
+        gcore__http_conn_last(conn);
+        break;
+    }
+    return 0;
+}
+
 /* Draining */
 
 static void drain_timed_out(void *arg, int64_t result)

@@ -757,6 +757,14 @@ static PyObject *server_adopt(PyObject *self, PyObject *fd)
     return with_fd(self, fd, gcore_http_server_adopt);
 }
 
+static PyObject *server_hang_up(PyObject *self, PyObject *request)
+{
+    if (accel_http_request(request) == NULL)
+        return NULL;
+    return done_or_raise(gcore_http_server_hang_up(
+        ((ServerObject *)self)->server, head_of(request)->connection));
+}
+
 static PyObject *server_pause(PyObject *self, PyObject *Py_UNUSED(none))
 {
     return done_or_raise(
@@ -836,6 +844,9 @@ static PyMethodDef server_methods[] = {
      "forget(fd)\n--\n\nAccept no more from it."},
     {"adopt", server_adopt, METH_O,
      "adopt(fd)\n--\n\nServe a connected descriptor; it is taken over."},
+    {"hang_up", server_hang_up, METH_O,
+     "hang_up(request)\n--\n\n"
+     "Close that request's connection, after what is being answered."},
     {"pause", server_pause, METH_NOARGS, "pause()\n--\n\nAccept no more."},
     {"resume", server_resume, METH_NOARGS, "resume()\n--\n\nAccept again."},
     {"close", server_close, METH_NOARGS,
