@@ -1,4 +1,5 @@
 """A greenlet's life: states, results, how it can be ended."""
+import functools
 import gc
 import pickle
 import weakref
@@ -368,6 +369,15 @@ def test_repr_names_the_call():
     assert 'fail(1)' in repr(made) and hex(id(made)) in repr(made)
     made.kill()
     assert 'fail' in repr(made)
+
+
+def test_repr_says_which_function():
+    for function in ([].append, len, functools.partial(fail, 1),
+                     Greenlet.spawn, gevent.get_hub().join):
+        assert repr(Greenlet(function)).endswith(': %r>' % (function,))
+    assert repr(Greenlet(str.upper)).endswith(': upper>')
+    assert repr(Greenlet(lambda: None, 1)).endswith(': <lambda>(1)>')
+
 
 
 def test_spawn_tree():

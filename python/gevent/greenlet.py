@@ -1,6 +1,5 @@
 """Greenlets that can be joined, linked, killed, and asked for their result."""
-import functools
-import sys
+import types
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
@@ -533,17 +532,10 @@ def _is_active(g):
 
 
 def _function_name(function):
-    """How a repr shows a function: its name, and whose method it is."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    name = getattr(function, '__name__', None)
-    if name is None:
-        return repr(function)
-    owner = getattr(function, '__self__', None)
-    if owner is None or isinstance(owner, type(sys)):
-        return repr(function) if name == '<lambda>' else name
-    return '<bound method %s.%s of %r>' % (
-        type(owner).__name__, name, owner)
+    """How a repr shows a function: by its name, if that says which it is."""
+    bound = isinstance(function, (types.MethodType, types.BuiltinMethodType))
+    name = None if bound else getattr(function, '__name__', None)
+    return repr(function) if name is None else name
 
 
 def _as_throw_args(exception):
