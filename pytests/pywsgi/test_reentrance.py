@@ -2,12 +2,13 @@
 they are given, in the middle of a request."""
 import gc
 import sys
+import weakref
 
 import gevent
 import pytest
-from raw_http import TEXT, get, plain, split, wait_until
+from raw_http import LOCAL, TEXT, get, plain, split, wait_until
 
-from gevent import socket
+from gevent import pywsgi, socket
 from gevent._pywsgi_engine import AVAILABLE
 
 
@@ -66,6 +67,21 @@ def test_the_server_restarts(serve):
     server = serve(application, wsgi=False)
     for _ in range(3):
         assert ask(server) == ("200", b"ok")
+
+
+def test_a_server_goes_with_its_last_connection():
+    """Which may be served after the server has stopped."""
+    server = pywsgi.WSGIServer(LOCAL, plain, log=None)
+    server.start()
+    gone = weakref.ref(server)
+    with socket.create_connection(("127.0.0.1", server.server_port)) as peer:
+        peer.settimeout(20)
+        for _ in range(2):
+            peer.sendall(get("/"))
+            assert peer.recv(65536).endswith(b"ok")
+            server.stop()
+    del server
+    wait_until(lambda: gc.collect() is None or gone() is None)
 
 
 # The greenlet

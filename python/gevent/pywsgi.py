@@ -48,6 +48,7 @@ __all__ = [
 _JOIN_LIMIT = 1 << 16  # bytes of body that are joined with the head
 _CHUNK_LIMIT = 1 << 18  # bytes of a chunk: it is copied, and may wait long
 _DRAIN_SIZE = 1 << 16
+_LOOK_AFTER = 1  # seconds: whether a closed server's connections have ended
 
 _NO_LIMIT = nullcontext()
 _INTERNAL_ERROR_BODY = b"Internal Server Error"
@@ -1073,10 +1074,21 @@ class WSGIServer(StreamServer):
     def close(self):
         """Close the listening socket; connections go on."""
         super().close()
-        if self._http is not None and (
+        if self._http is not None and not self._end_engine():
+            timer = self.loop.timer(_LOOK_AFTER, _LOOK_AFTER, ref=False)
+            timer.start(self._end_engine_or_wait, timer)
+
+    def _end_engine(self):
+        """Close it if it has nothing to do; true if there is none left."""
+        if self._http is not None and not self._http_listens and (
                 not self._http.counters()["connections"]):
             self._http.close()
             self._http = None
+        return self._http is None
+
+    def _end_engine_or_wait(self, timer):
+        if self._end_engine() or self._http_listens:
+            timer.close()
 
     def _is_plain(self):
         """Whether environments and application are as set."""

@@ -11,7 +11,6 @@
  * With one processor it never looks: the other thread could
  * not run meanwhile.
  */
-#define _GNU_SOURCE
 #include "spin.h"
 
 #include <sched.h>
