@@ -133,7 +133,7 @@ static int name_result(gcore_lookup *lookup)
 static bool suits(const gcore_lookup *lookup, bool with_v4,
                   gcore_dns_address *address)
 {
-    if (lookup->address.family != AF_INET6 || address->family == AF_INET6)
+    if (lookup->wanted != AF_INET6 || address->family == AF_INET6)
         return true;
     if (!with_v4)
         return false;
@@ -182,7 +182,7 @@ static int finish_addrinfo(gcore_lookup *lookup)
     gcore__host *host = lookup->host;
     int error;
 
-    if (lookup->address.family == AF_UNSPEC || lookup->flags & AI_ALL)
+    if (lookup->wanted == AF_UNSPEC || lookup->flags & AI_ALL)
         sort(host, lookup->resolver->now);
     error = expand(lookup, host);
     if (error == 0)
@@ -193,14 +193,14 @@ static int finish_addrinfo(gcore_lookup *lookup)
     return 1;
 }
 
-/* getaddrinfo's cases; lookup->address.family is what is wanted */
+/* getaddrinfo's cases */
 
 static int this_host(gcore_lookup *lookup)
 {
     static const uint8_t any4[4] = {0};
     static const uint8_t loopback4[4] = {127, 0, 0, 1};
     bool passive = lookup->flags & AI_PASSIVE;
-    int family = lookup->address.family;
+    int family = lookup->wanted;
     gcore_dns_address address4, address6;
 
     gcore__address_set(&address4, AF_INET, passive ? any4 : loopback4, 0);
@@ -218,7 +218,7 @@ static int this_host(gcore_lookup *lookup)
 static int literal(gcore_lookup *lookup, const char *node,
                    gcore_dns_address *address)
 {
-    int family = lookup->address.family;
+    int family = lookup->wanted;
 
     if (address->family == AF_INET6 && family == AF_INET) {
         if (!gcore__address_is_mapped(address))
@@ -234,7 +234,7 @@ static int literal(gcore_lookup *lookup, const char *node,
 
 static int named(gcore_lookup *lookup, const char *node)
 {
-    int family = lookup->address.family;
+    int family = lookup->wanted;
 
     if (lookup->flags & AI_NUMERICHOST || strchr(node, ':'))
         return -GCORE_EAI_NONAME;
@@ -257,13 +257,13 @@ static int find_addresses(gcore_lookup *lookup, const char *node,
 
     lookup->flags = hints->flags;
     lookup->finish = finish_addrinfo;
-    lookup->address.family = hints->family;
+    lookup->wanted = hints->family;
     if (hints->flags & AI_ADDRCONFIG) {
         int family = configured(lookup->resolver, hints->family);
 
         if (family < 0)
             return family;
-        lookup->address.family = family;
+        lookup->wanted = family;
     }
     error = gcore__service_find(lookup, service, hints);
     if (error < 0)
@@ -274,7 +274,7 @@ static int find_addresses(gcore_lookup *lookup, const char *node,
     if (error == 0)
         return literal(lookup, node, &address);
     if (error == -ENOENT)
-        return lookup->address.family == AF_INET ? -GCORE_EAI_ADDRFAMILY
+        return lookup->wanted == AF_INET ? -GCORE_EAI_ADDRFAMILY
                                                  : -GCORE_EAI_NONAME;
     return named(lookup, node);
 }
@@ -399,9 +399,8 @@ int gcore_dns_gethostbyaddr(gcore_resolver *resolver,
     if (error < 0)
         return error;
     lookup->finish = finish_host;
-    gcore__address_set(&lookup->address, address->family, address->bytes,
-                       address->scope);
-    return gcore__lookup_started(lookup, gcore__reverse_find(lookup), out);
+    return gcore__lookup_started(lookup, gcore__reverse_find(lookup, address),
+                                 out);
 }
 
 /* query */

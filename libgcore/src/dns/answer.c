@@ -15,7 +15,7 @@ gcore__answer *gcore__answer_new(void)
 gcore_dns_record *gcore__answer_add(gcore__answer *answer)
 {
     if (answer->count == answer->room) {
-        size_t room = answer->room ? answer->room * 2 : 2;
+        size_t room = answer->count ? answer->count * 2 : 1;
         gcore_dns_record *records = gcore__arena_alloc(
             &answer->shared.arena, room * sizeof *records);
 

@@ -335,8 +335,8 @@ enum gcore__lookup_state { GCORE__STARTING, GCORE__PENDING, GCORE__READY,
                            GCORE__OVER };
 
 typedef struct gcore__endpoint {
-    int socktype;
     int protocol;
+    uint16_t socktype;
     uint16_t port;
 } gcore__endpoint;
 
@@ -367,11 +367,13 @@ struct gcore_lookup {
 
     int source; /* place in config->sources */
     int family; /* of the host wanted */
+    int wanted; /* addrinfo.c: of the result's addresses */
     int failure;
     int flags;  /* AI_ or NI_ */
     gcore__endpoint endpoints[GCORE__ENDPOINTS];
     int endpoint_count;
-    gcore_dns_address address; /* to be looked up */
+    uint16_t port; /* nameinfo.c */
+    gcore_dns_address *address; /* to be looked up */
     gcore__ask ask;
 };
 
@@ -397,8 +399,9 @@ int gcore__host_find(gcore_lookup *lookup, const char *name, int family);
 gcore__host *gcore__host_of(const char *name,
                             const gcore_dns_address *address);
 
-/* reverse.c: finds lookup->host by lookup->address. Returns as a step. */
-int gcore__reverse_find(gcore_lookup *lookup);
+/* reverse.c: finds lookup->host by an address. Returns as a step. */
+int gcore__reverse_find(gcore_lookup *lookup,
+                        const gcore_dns_address *address);
 
 /* sort.c: puts the best address first (RFC 6724). */
 void gcore__sort(gcore_dns_address *addresses, size_t count);

@@ -16,6 +16,7 @@
 #define HEADER 12
 #define CLASS_IN 1
 #define OPT 41
+#define REPLY 0x8000
 #define LONGEST_NAME 255 /* in a message, with the last 0 */
 #define LONGEST_LABEL 63
 #define MOST_POINTERS 127 /* in a name: one a label */
@@ -130,21 +131,30 @@ static uint8_t read8(struct reader *in)
     return has(in, 1) ? *in->next++ : 0;
 }
 
+static uint16_t get16(const uint8_t *at)
+{
+    return (uint16_t)(at[0] << 8 | at[1]);
+}
+
+static uint32_t get32(const uint8_t *at)
+{
+    return (uint32_t)get16(at) << 16 | get16(at + 2);
+}
+
 static uint16_t read16(struct reader *in)
 {
-    const uint8_t *at = in->next;
-
     if (!has(in, 2))
         return 0;
     in->next += 2;
-    return (uint16_t)(at[0] << 8 | at[1]);
+    return get16(in->next - 2);
 }
 
 static uint32_t read32(struct reader *in)
 {
-    uint32_t high = read16(in);
-
-    return high << 16 | read16(in);
+    if (!has(in, 4))
+        return 0;
+    in->next += 4;
+    return get32(in->next - 4);
 }
 
 static void *take(struct reader *in, size_t bytes)
@@ -512,12 +522,15 @@ static struct head read_head(struct reader *in, const char *known)
     } else {
         head.name = read_name(in);
     }
-    head.type = read16(in);
-    head.dns_class = read16(in);
-    head.ttl = read32(in);
+    if (!has(in, 10))
+        return head;
+    head.type = get16(in->next);
+    head.dns_class = get16(in->next + 2);
+    head.ttl = get32(in->next + 4);
     if (head.ttl > INT32_MAX)
         head.ttl = 0;
-    head.length = read16(in);
+    head.length = get16(in->next + 8);
+    in->next += 10;
     has(in, head.length);
     return head;
 }
@@ -603,15 +616,14 @@ static int read_answer(struct reader *in, const char *name, int type)
     unsigned flags, questions, answers, authorities;
     int error;
 
-    read16(in);
-    flags = read16(in);
-    questions = read16(in);
-    answers = read16(in);
-    authorities = read16(in);
-    read16(in);
-    if (in->bad || !(flags & 0x8000))
+    if (!has(in, HEADER))
         return -GCORE_EAI_FAIL;
-    error = error_of(flags & 0xf);
+    flags = get16(in->next + 2);
+    questions = get16(in->next + 4);
+    answers = get16(in->next + 6);
+    authorities = get16(in->next + 8);
+    in->next += HEADER;
+    error = flags & REPLY ? error_of(flags & 0xf) : -GCORE_EAI_FAIL;
     if (error < 0)
         return error;
     for (unsigned i = 0; i < questions && !in->bad; i++) {

@@ -24,7 +24,7 @@ static const char *copy(gcore_lookup *lookup, const char *text, size_t length)
 static int finish_service(gcore_lookup *lookup)
 {
     char name[NI_MAXSERV] = "";
-    int port = lookup->address.port;
+    int port = lookup->port;
 
     if (!(lookup->flags & NI_NUMERICSERV))
         gcore__service_name(port, lookup->flags & NI_DGRAM, name,
@@ -94,19 +94,19 @@ static int failed(gcore_lookup *lookup, int error)
 static int find_name(gcore_lookup *lookup, const gcore_dns_address *address,
                      int flags)
 {
-    gcore_dns_address *own = &lookup->address;
+    gcore_dns_address own;
 
-    gcore__address_set(own, address->family, address->bytes, address->scope);
+    gcore__address_set(&own, address->family, address->bytes, address->scope);
     lookup->flags = flags;
+    lookup->port = address->port;
     lookup->finish = finish;
     lookup->failed = failed;
     /* Until there is a better one. */
-    lookup->result.name = copy(lookup, own->text, strlen(own->text));
-    own->port = address->port;
+    lookup->result.name = copy(lookup, own.text, strlen(own.text));
     if (!lookup->result.name)
         return -ENOMEM;
     if (!(flags & NI_NUMERICHOST))
-        return gcore__reverse_find(lookup);
+        return gcore__reverse_find(lookup, address);
     if (flags & NI_NAMEREQD)
         return -GCORE_EAI_NONAME;
     return finish_service(lookup);

@@ -63,10 +63,10 @@ static int ask_servers(gcore_lookup *lookup)
     gcore__ask *ask = &lookup->ask;
     char name[NAME_ROOM];
 
-    if (lookup->address.family == AF_INET)
-        write_name4(lookup->address.bytes, name);
+    if (lookup->address->family == AF_INET)
+        write_name4(lookup->address->bytes, name);
     else
-        write_name6(lookup->address.bytes, name);
+        write_name6(lookup->address->bytes, name);
     ask->name = gcore__arena_text(&lookup->arena, name, strlen(name));
     if (!ask->name)
         return -ENOMEM;
@@ -78,7 +78,7 @@ static int ask_servers(gcore_lookup *lookup)
 static int in_file(gcore_lookup *lookup)
 {
     int error = gcore__hosts_by_address(lookup->resolver->hosts,
-                                        &lookup->address, lookup->family,
+                                        lookup->address, lookup->family,
                                         &lookup->host);
 
     if (lookup->host)
@@ -96,7 +96,7 @@ static int heard(gcore_lookup *lookup, int result)
     if (result == 0)
         return 0;
     if (result > 0) {
-        host = host_from(lookup->ask.answers[0], &lookup->address);
+        host = host_from(lookup->ask.answers[0], lookup->address);
         if (!host)
             return -ENOMEM;
         if (host->name) {
@@ -138,15 +138,19 @@ static int step(gcore_lookup *lookup, int result)
                                         : result;
 }
 
-int gcore__reverse_find(gcore_lookup *lookup)
+int gcore__reverse_find(gcore_lookup *lookup, const gcore_dns_address *address)
 {
-    uint16_t port = lookup->address.port;
     int result;
 
-    lookup->family = lookup->address.family;
-    if (gcore__address_is_mapped(&lookup->address))
-        gcore__address_unmap(&lookup->address);
-    lookup->address.port = port;
+    lookup->address = gcore__arena_alloc(&lookup->arena,
+                                         sizeof *lookup->address);
+    if (!lookup->address)
+        return -ENOMEM;
+    gcore__address_set(lookup->address, address->family, address->bytes,
+                       address->scope);
+    if (gcore__address_is_mapped(lookup->address))
+        gcore__address_unmap(lookup->address);
+    lookup->family = address->family;
     lookup->failure = -GCORE_EAI_NONAME;
     lookup->step = step;
     result = next_source(lookup);

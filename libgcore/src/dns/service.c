@@ -59,8 +59,9 @@ static void add(gcore_lookup *lookup, const struct kind *kind, int protocol,
                 int port)
 {
     lookup->endpoints[lookup->endpoint_count++] = (gcore__endpoint){
-        kind->socktype, kind->name ? kind->protocol : protocol,
-        (uint16_t)port};
+        .protocol = kind->name ? kind->protocol : protocol,
+        .socktype = (uint16_t)kind->socktype,
+        .port = (uint16_t)port};
 }
 
 /* The port of a name for one kind; -1 where there is none. */

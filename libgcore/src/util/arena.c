@@ -28,9 +28,9 @@ static int grow(gcore__arena *arena, size_t bytes)
         room = LARGEST_CHUNK;
     if (bytes > SIZE_MAX / 2)
         return -1;
-    if (room < bytes + HEADER)
+    if (room < bytes + HEADER + SPARE)
         room = (bytes + HEADER + 2 * SPARE - 1) / SPARE * SPARE;
-    chunk = gcore__alloc(room);
+    chunk = gcore__resize(NULL, room);
     if (!chunk)
         return -1;
     chunk->next = arena->chunks;
@@ -41,7 +41,9 @@ static int grow(gcore__arena *arena, size_t bytes)
     return 0;
 }
 
-void *gcore__arena_alloc(gcore__arena *arena, size_t bytes)
+/* Not zeroed: what lies in a chunk behind it is not touched before it is
+ * needed. */
+static void *take(gcore__arena *arena, size_t bytes)
 {
     size_t aligned = (bytes + _Alignof(max_align_t) - 1) &
                      ~(_Alignof(max_align_t) - 1);
@@ -55,12 +57,22 @@ void *gcore__arena_alloc(gcore__arena *arena, size_t bytes)
     return piece;
 }
 
+void *gcore__arena_alloc(gcore__arena *arena, size_t bytes)
+{
+    void *piece = take(arena, bytes);
+
+    return piece ? memset(piece, 0, bytes) : NULL;
+}
+
 char *gcore__arena_text(gcore__arena *arena, const char *text, size_t length)
 {
-    char *copy = gcore__arena_alloc(arena, length + 1);
+    char *copy = take(arena, length + 1);
 
-    if (copy && length > 0)
+    if (!copy)
+        return NULL;
+    if (length > 0)
         memcpy(copy, text, length);
+    copy[length] = '\0';
     return copy;
 }
 
