@@ -13,6 +13,7 @@ from gevent.event import AsyncResult, Event
 from gevent.lock import RLock, Semaphore
 from gevent.queue import Channel, Queue
 from gevent.timeout import Timeout
+from libgcore import _engine
 
 
 def depth():
@@ -102,6 +103,64 @@ def test_every_switch_is_traced():
     for (_, target, _), (origin, _, _) in zip(switches, switches[1:]):
         assert target is origin
     assert set(ran) <= {target for _, target, _ in switches}
+
+
+def test_a_tracer_sees_who_goes_on():
+    """One that keeps a stack for each greenlet changes it at calls and returns
+    only; a line before either would count as the other greenlet's."""
+    ready, wrong, stack_of = Event(), [], [None]
+
+    def trace(frame, event, argument):
+        current = getcurrent()
+        if event in ('call', 'return'):
+            stack_of[0] = current
+        elif (event == 'line' and stack_of[0] is not current
+              and frame.f_code.co_filename == __file__):
+            wrong.append((frame.f_code.co_name, frame.f_lineno))
+        return trace
+
+    def work():
+        gevent.sleep(0.001)
+        gevent.sleep(0)
+        ready.wait()
+        return 1
+
+    def wait_for(greenlet):
+        greenlet.join()
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        greenlets = [gevent.spawn(work) for _ in range(3)]
+        greenlets += [gevent.spawn(wait_for, it) for it in greenlets]
+        gevent.sleep(0.02)
+        ready.set()
+        gevent.joinall(greenlets)
+    finally:
+        sys.settrace(before)
+    assert wrong == []
+
+
+@pytest.mark.skipif(not _engine.ACCELERATED, reason="waits are not in C")
+def test_what_a_tracer_raises_is_raised_where_it_was_called():
+    def trace(frame, event, argument):
+        if getcurrent() is worker and frame.f_code.co_name == 'resumed':
+            raise ZeroDivisionError
+
+    def work():
+        with pytest.raises(ZeroDivisionError):
+            gevent.sleep(0.01)
+        return True
+
+    worker = gevent.spawn(work)
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        gevent.sleep(0.02)
+    finally:
+        sys.settrace(before)
+    worker.join()
+    assert worker.value
 
 
 def test_first_block_of_a_thread_starts_its_hub(run_program):

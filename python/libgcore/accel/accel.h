@@ -63,6 +63,7 @@ typedef struct {
     bool must_poll; /* the queue has had its time slice */
     bool looked;    /* a poll that found nothing has just been made */
     bool polling;   /* blocked in a poll, without the GIL */
+    bool traced;    /* sys.settrace() was in use when the slice began */
     atomic_bool told; /* a worker has queued a result since it was woken */
     accel_spin_record spins; /* of polls that wait for a worker */
 } LoopObject;

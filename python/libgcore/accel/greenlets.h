@@ -14,6 +14,9 @@ PyObject *accel_give_up(PyObject *hub, PyObject *current);
 void accel_run_greenlet(LoopObject *loop, PyObject *greenlet, PyObject *args,
                         PyObject *context);
 
+/* Whether the calling thread has a sys.settrace() function. */
+bool accel_traced(void);
+
 /* True when switch() is greenlet's own for this greenlet. */
 bool accel_plain_switch(PyObject *greenlet);
 

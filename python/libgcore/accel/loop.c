@@ -293,6 +293,7 @@ static void begin_slice(LoopObject *loop)
     loop->counter = 0;
     loop->drain_start = gcore_hub_now(loop->engine);
     accel_greenlets_forget_types();
+    loop->traced = accel_traced();
 }
 
 /* ---- workers that are woken with the next poll --------------------------- */
