@@ -696,3 +696,154 @@ if __name__ == "__main__":
     printed = subprocess.run([sys.executable, str(program)], timeout=55,
                              capture_output=True, text=True)
     assert printed.stdout == "7\n0\n", printed.stderr
+
+
+@needs("coverage")
+def test_coverage(tmp_path):
+    """It keeps a stack for each greenlet, which waits in C must not upset."""
+    program = tmp_path / "measured.py"
+    program.write_text("""
+import gevent
+from gevent.event import Event
+
+def work(number):
+    gevent.sleep(0.001)
+    number += 1
+    ready.wait()
+    return number
+
+ready = Event()
+greenlets = [gevent.spawn(work, n) for n in range(3)]
+gevent.sleep(0.02)
+ready.set()
+print([greenlet.get() for greenlet in greenlets])
+""")
+
+    def coverage(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "coverage", *arguments], cwd=tmp_path,
+            timeout=50, capture_output=True, text=True)
+
+    run = coverage("run", "--concurrency=gevent", "measured.py")
+    assert run.stdout == "[1, 2, 3]\n", run.stderr
+    report = coverage("report", "--include=measured.py", "--fail-under=100")
+    assert report.returncode == 0, report.stdout
+
+
+@needs("httpx")
+def test_httpx(run_program):
+    done = run_program(PATCHED + """
+import asyncio, httpx
+from gevent.pool import Pool
+
+with httpx.Client() as client:
+    print(set(Pool(20).map(lambda _: client.get(url).text, range(20))))
+
+async def get_all():
+    async with httpx.AsyncClient() as client:
+        answers = [client.get(url) for _ in range(20)]
+        return {answer.text for answer in await asyncio.gather(*answers)}
+
+print(gevent.spawn(asyncio.run, get_all()).get())
+""")
+    assert done.stdout == "{'it works'}\n" * 2
+
+
+@needs("bottle")
+def test_bottle(tmp_path):
+    (tmp_path / "app.py").write_text("""
+from gevent import monkey; monkey.patch_all()
+import bottle, gevent, sys
+
+@bottle.route("/<number>")
+def answer(number):
+    gevent.sleep(0.05)
+    return "it works: /" + number
+
+bottle.run(server="gevent", host="127.0.0.1", port=int(sys.argv[1]))
+""")
+    port = free_port()
+    with running("app.py", str(port), folder=tmp_path) as process:
+        until(lambda: answers(port), process, tmp_path)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            bodies = list(pool.map(lambda number: get(port, number),
+                                   range(AT_ONCE)))
+    assert bodies == [b"it works: /%d" % n for n in range(AT_ONCE)]
+
+
+@needs("apscheduler")
+def test_apscheduler(run_program):
+    done = run_program("""
+        import gevent
+        from apscheduler.schedulers.gevent import GeventScheduler
+        from gevent.event import Event
+        done, ran = Event(), []
+
+        def job():
+            ran.append(1)
+            if len(ran) == 3:
+                done.set()
+
+        scheduler = GeventScheduler()
+        scheduler.add_job(job, "interval", seconds=0.01, max_instances=9)
+        running = scheduler.start()
+        print(done.wait(40))
+        scheduler.shutdown()
+        running.join(40)
+        print(running.ready())
+    """)
+    assert done.stdout == "True\nTrue\n", done.stderr
+
+
+@needs("pyzmq")
+def test_zmq_green(run_program):
+    done = run_program("""
+        import gevent, zmq.green as zmq
+        context = zmq.Context()
+        answering, asking = context.socket(zmq.REP), context.socket(zmq.REQ)
+        port = answering.bind_to_random_port("tcp://127.0.0.1")
+
+        def answer():
+            for _ in range(100):
+                answering.send(b"re: " + answering.recv())
+
+        gevent.spawn(answer)
+        asking.connect("tcp://127.0.0.1:%d" % port)
+        for number in range(100):
+            asking.send(b"%d" % number)
+            assert asking.recv() == b"re: %d" % number
+        poller = zmq.Poller()
+        poller.register(asking, zmq.POLLIN)
+        print(poller.poll(20))
+        context.destroy(linger=0)
+    """)
+    assert done.stdout == "[]\n", done.stderr
+
+
+@needs("ws4py", "websocket-client")
+def test_ws4py(run_program):
+    done = run_program("""
+        from gevent import monkey; monkey.patch_all()
+        import gevent, websocket
+        from ws4py.server.geventserver import WSGIServer
+        from ws4py.server.wsgiutils import WebSocketWSGIApplication
+        from ws4py.websocket import EchoWebSocket
+
+        server = WSGIServer(
+            ("127.0.0.1", 0),
+            WebSocketWSGIApplication(handler_cls=EchoWebSocket))
+        server.start()
+
+        def talk(number):
+            client = websocket.create_connection(
+                "ws://127.0.0.1:%d/" % server.server_port, timeout=30)
+            client.send("%d" % number * 50000)
+            answer = client.recv()
+            client.close()
+            return answer == "%d" % number * 50000
+
+        jobs = [gevent.spawn(talk, n) for n in range(10)]
+        gevent.joinall(jobs, raise_error=True)
+        print(all(job.value for job in jobs))
+    """)
+    assert done.stdout == "True\n", done.stderr
