@@ -1,8 +1,14 @@
 """Applications, requests and responses, byte by byte."""
+import contextlib
+import functools
 import io
+import pathlib
 
 import gevent
-from gevent import socket
+from gevent import socket, ssl
+
+#: Key and certificate of localhost, for servers.
+PEM = str(pathlib.Path(__file__).with_name("ssl") / "localhost.pem")
 
 LOCAL = ("127.0.0.1", 0)
 TEXT = [("Content-Type", "text/plain")]
@@ -25,10 +31,42 @@ def show_body(environ, start_response):
     return [b"body=" + body]
 
 
+class TLSSocket(ssl.SSLSocket):
+    """Of which one direction can be shut, as of a plain one."""
+
+    def shutdown(self, how):
+        with contextlib.suppress(ssl.SSLError):  # the peer's end is to come
+            self._sslobj.shutdown()
+        self._sock.shutdown(how)
+
+    def read(self, nbytes=65536, buffer=None):
+        try:
+            return super().read(nbytes, buffer)
+        except ssl.SSLZeroReturnError:  # both have ended
+            return b"" if buffer is None else 0
+
+
+@functools.cache
+def trusting():
+    """A client's context that believes `PEM`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(PEM)
+    context.sslsocket_class = TLSSocket
+    return context
+
+
+def connect(server):
+    """A connection to *server*, under TLS if it speaks that."""
+    sock = socket.create_connection(("127.0.0.1", server.server_port))
+    sock.settimeout(20)
+    if server.ssl_enabled:
+        sock = trusting().wrap_socket(sock, server_hostname="localhost")
+    return sock
+
+
 def talk(server, request, closed=True):
     """Send *request*; return all that comes back until the end."""
-    with socket.create_connection(("127.0.0.1", server.server_port)) as sock:
-        sock.settimeout(20)
+    with connect(server) as sock:
         sock.sendall(request)
         if closed:
             sock.shutdown(socket.SHUT_WR)

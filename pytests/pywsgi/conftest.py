@@ -4,7 +4,7 @@ from wsgiref import validate
 import pytest
 from descriptor_fixtures import nothing_left
 from serving_fixtures import quiet
-from raw_http import LOCAL, Log
+from raw_http import LOCAL, PEM, Log
 
 from gevent import pywsgi
 from gevent._pywsgi_engine import AVAILABLE
@@ -13,10 +13,17 @@ from gevent._pywsgi_file import FileWrapper
 __all__ = ["nothing_left", "quiet", "serve"]
 
 
-@pytest.fixture(params=["engine", "handlers"] if AVAILABLE else ["handlers"])
-def reader(request):
-    """Who reads requests: the engine, or a greenlet each connection."""
+@pytest.fixture(params=["engine", "engine, TLS", "handlers"]
+                if AVAILABLE else ["handlers"])
+def way(request):
+    """Who reads requests (`reader`), and how they come."""
     return request.param
+
+
+@pytest.fixture
+def reader(way):
+    """Who reads requests: the engine, or a greenlet each connection."""
+    return way.partition(",")[0]
 
 
 def validated(application):
@@ -35,7 +42,7 @@ def validated(application):
 
 
 @pytest.fixture
-def serve(quiet, reader):
+def serve(quiet, reader, way):
     """A function that starts a server with an application; returns it.
 
     Applications that break the rules on purpose are given with ``wsgi=False``.
@@ -46,6 +53,9 @@ def serve(quiet, reader):
         arguments.setdefault("use_engine", reader == "engine")
         if arguments.pop("wsgi", True):
             application = validated(application)
+        if "TLS" in way and not {"proxy_protocol", "ssl_context"} & set(
+                arguments):
+            arguments.setdefault("certfile", PEM)
         arguments.setdefault("log", Log())
         arguments.setdefault("error_log", Log())
         server = arguments.pop("server_class", pywsgi.WSGIServer)(

@@ -5,16 +5,13 @@ import random
 import resource
 import subprocess as native
 import sys
-from pathlib import Path
 
 import gevent
 import pytest
-from raw_http import TEXT, get, plain, talk, wait_until
+from raw_http import PEM, TEXT, connect, get, plain, talk, wait_until
 from raw_requests import KEPT, TAIL, to
 
 from gevent import socket, ssl, subprocess
-
-PEM = str(Path(__file__).parent.parent / "ssl" / "localhost.pem")
 
 MANY = 10_000
 SPARE = 200  # descriptors for what else a process has open
@@ -45,9 +42,8 @@ def tell(serve):
     return serve(application, log=None), seen
 
 
-def connect(server):
-    sock = socket.create_connection(("127.0.0.1", server.server_port))
-    sock.settimeout(30)
+def connected(server):
+    sock = connect(server)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
@@ -77,8 +73,8 @@ def whole(place):
 # -- many ------------------------------------------------------------------------------
 
 CLIENT = """
-import socket, sys
-port, many = map(int, sys.argv[1:])
+import socket, ssl, sys
+port, many = map(int, sys.argv[1:3])
 request = b"GET / HTTP/1.1\\r\\nHost: h\\r\\n\\r\\n"
 
 def ask(sock):
@@ -92,6 +88,9 @@ def ask(sock):
 idle = []
 for number in range(many):
     idle.append(socket.create_connection(("127.0.0.1", port), timeout=60))
+    if sys.argv[3:]:
+        context = ssl.create_default_context(cafile=sys.argv[3])
+        idle[-1] = context.wrap_socket(idle[-1], server_hostname="localhost")
     if number % 2:  # the others have not asked for anything yet
         ask(idle[-1])
 print("idle", flush=True)
@@ -116,6 +115,7 @@ def many_descriptors():
 
 @pytest.mark.time_limit(240)
 def test_ten_thousand_idle_connections(serve, many_descriptors):
+    # Under TLS, whose handshakes take their time, fewer.
     server = serve(plain, log=None, metrics_path="/metrics", backlog=1024,
                    wsgi=False)
 
@@ -124,12 +124,14 @@ def test_ten_thousand_idle_connections(serve, many_descriptors):
         return next(int(line.split()[1]) for line in lines
                     if line.startswith(b"http_connections "))
 
+    many, *pem = (300, PEM) if server.ssl_enabled else (MANY,)
     with subprocess.Popen(
-            [sys.executable, "-c", CLIENT, str(server.server_port), str(MANY)],
+            [sys.executable, "-c", CLIENT, str(server.server_port), str(many),
+             *pem],
             stdin=native.PIPE, stdout=native.PIPE) as client:
         assert client.stdout.readline() == b"idle\n"
         assert talk(server, get()).endswith(b"ok")
-        assert connections() == MANY + 1
+        assert connections() == many + 1
         client.stdin.write(b"\n")
         client.stdin.flush()
         assert client.stdout.readline() == b"asked\n"
@@ -143,7 +145,7 @@ def test_half_closed_anywhere(tell):
     server, seen = tell
     for place in range(len(ALL)):
         seen.clear()
-        with connect(server) as sock:
+        with connected(server) as sock:
             sock.sendall(ALL[:place])
             sock.shutdown(socket.SHUT_WR)
             answers = told(until_end(sock))
@@ -155,7 +157,7 @@ def test_half_closed_anywhere(tell):
 def test_reset_anywhere(tell):
     server, seen = tell
     for place in range(1, len(ALL)):
-        with connect(server) as sock:
+        with connected(server) as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             sock.sendall(ALL[:place])
     assert told(talk(server, TAIL)) == [KEPT]
@@ -171,7 +173,7 @@ def test_reset_while_being_answered(serve):
 
     server = serve(application, log=None)
     for size in (0, 1, 100, 100_000, 1_000_000):
-        with connect(server) as sock:
+        with connected(server) as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             sock.sendall(get() * 3)
             while size > 0:
@@ -184,7 +186,7 @@ def test_reset_while_being_answered(serve):
 def test_byte_by_byte_side_by_side(tell):
     server, _ = tell
     choose = random.Random(7)
-    left = {connect(server): ALL for _ in range(10)}
+    left = {connected(server): ALL for _ in range(10)}
     answers = [gevent.spawn(until_end, sock) for sock in left]
     socks = list(left)
     while left:
@@ -211,7 +213,7 @@ def test_a_slow_reader_gets_it_all(serve):
         return [body[:1_000_000], body[1_000_000:]]
 
     server = serve(application, log=None)
-    with connect(server) as sock:
+    with connected(server) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         sock.sendall(get("/", "Connection: close"))
         response = b""
@@ -275,14 +277,14 @@ def test_a_client_that_asks_and_never_reads(serve):
 
     server = serve(application, log=None)
     asked = 0
-    with connect(server) as sock:
+    with connected(server) as sock:
         sock.setblocking(False)
         rounds = 0
         while rounds < 50:
             try:
                 asked += sock.send(get() * 1000)
                 rounds = 0
-            except BlockingIOError:
+            except (BlockingIOError, ssl.SSLWantWriteError):
                 rounds += 1
                 gevent.sleep(0.01)
         assert talk(server, get()).endswith(b"x" * 100)

@@ -7,7 +7,7 @@ from errno import EIO
 
 import gevent
 import pytest
-from raw_http import TEXT, get, post, split, talk, wait_until
+from raw_http import TEXT, connect, get, post, split, talk, wait_until
 
 from gevent import socket
 from gevent._pywsgi_file import FileWrapper
@@ -249,8 +249,7 @@ def test_closed_on_every_path(serve, quiet, path):
         if client_reads:
             talk(server, get())
         else:
-            with socket.create_connection(
-                    ("127.0.0.1", server.server_port)) as sock:
+            with connect(server) as sock:
                 sock.sendall(get() * 20)
         wait_until(lambda: closed)
         closed.clear()
@@ -267,7 +266,7 @@ def test_a_client_that_goes(serve, tmp_path):
         return opened[-1]
 
     server = serve(answers(make))
-    with socket.create_connection(("127.0.0.1", server.server_port)) as sock:
+    with connect(server) as sock:
         sock.sendall(get())
         assert sock.recv(1000)
         assert not opened[0].closed
@@ -284,7 +283,7 @@ def test_a_client_that_does_not_read(serve, quiet, tmp_path):
         return opened[-1]
 
     server = serve(answers(make), send_timeout=0.05)
-    with socket.create_connection(("127.0.0.1", server.server_port)) as sock:
+    with connect(server) as sock:
         sock.sendall(get())
         wait_until(lambda: opened and opened[0].closed)
 
@@ -301,7 +300,7 @@ def test_a_greenlet_killed_meanwhile(serve, quiet, tmp_path):
         return environ["wsgi.file_wrapper"](seen[-1])
 
     server = serve(application)
-    with socket.create_connection(("127.0.0.1", server.server_port)) as sock:
+    with connect(server) as sock:
         sock.settimeout(20)
         sock.sendall(get())
         received = len(sock.recv(1000))
@@ -319,7 +318,7 @@ def test_a_file_that_shrinks(serve, quiet, tmp_path):
     path = tmp_path / "large"
     path.write_bytes(b"x" * 20_000_000)
     server = serve(answers(lambda: open(path, "rb")))
-    with socket.create_connection(("127.0.0.1", server.server_port)) as sock:
+    with connect(server) as sock:
         sock.settimeout(20)
         sock.sendall(get() * 2)
         received = sock.recv(1000)

@@ -6,7 +6,7 @@ one that pass for the other show. The application answers with what it got.
 import random
 
 import pytest
-from raw_http import TEXT, talk
+from raw_http import TEXT, connect, talk
 from raw_requests import BAD, GOOD, KEPT, LENIENT, TAIL, to
 
 from gevent import socket
@@ -54,7 +54,7 @@ def test_lenient(serve, raw, words):
 
 
 def in_pieces(server, pieces):
-    with socket.create_connection(("127.0.0.1", server.server_port)) as sock:
+    with connect(server) as sock:
         sock.settimeout(20)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces:

@@ -5,18 +5,12 @@ import struct
 
 import gevent
 import pytest
-from raw_http import (LOCAL, TEXT, get, plain, post, show_body, split, talk,
-                      wait_until)
+from raw_http import (LOCAL, TEXT, connect, get, plain, post, show_body,
+                      split, talk, wait_until)
 
 from gevent import pywsgi, socket
 from gevent.event import Event
 from gevent.server import StreamServer
-
-
-def connect(server):
-    sock = socket.create_connection(("127.0.0.1", server.server_port))
-    sock.settimeout(20)
-    return sock
 
 
 def until_closed(sock):
@@ -139,8 +133,8 @@ def test_draining_ends(serve):
         sock.sendall(get())
         inside.wait()
         assert server.drain(0.01) == 1
-        with contextlib.suppress(ConnectionResetError):
-            assert until_closed(sock).startswith(b"HTTP/1.1 500 ")
+        with contextlib.suppress(ConnectionResetError):  # TLS: an end
+            assert until_closed(sock)[:13] in (b"", b"HTTP/1.1 500 ")
 
 
 # -- what a proxy says -----------------------------------------------------------------

@@ -5,7 +5,7 @@ import threading
 import gevent
 import pytest
 from gevent.threadpool import ThreadPool
-from raw_http import TEXT, post, split, wait_until
+from raw_http import TEXT, connect, post, split, wait_until
 
 from gevent import monkey, pywsgi, socket
 from gevent._pywsgi_engine import AVAILABLE
@@ -24,8 +24,7 @@ def pool():
 def ask(request):
     """A function that sends a request, its body perhaps later; the answer."""
     def ask(server, body=b"12345"):
-        with socket.create_connection(
-                ("127.0.0.1", server.server_port)) as peer:
+        with connect(server) as peer:
             peer.settimeout(20)
             peer.sendall(post(b"", f"Content-Length: {len(body)}",
                               "Connection: close"))
@@ -117,7 +116,7 @@ def test_errors_are_those_of_the_caller(serve, pool):
         pool.apply(read, (environ["wsgi.input"],))
 
     server = serve(application, wsgi=False)
-    with socket.create_connection(("127.0.0.1", server.server_port)) as peer:
+    with connect(server) as peer:
         peer.sendall(post(b"", "Content-Length: 5"))
         gevent.sleep(0.05)
         peer.shutdown(socket.SHUT_WR)
@@ -137,7 +136,7 @@ def test_the_hub_is_held_up_meanwhile(serve):
         return found
 
     server = serve(application, wsgi=False)
-    with socket.create_connection(("127.0.0.1", server.server_port)) as peer:
+    with connect(server) as peer:
         peer.settimeout(20)
         peer.sendall(post(b"12345", "Content-Length: 5"))
         assert peer.recv(65536).endswith(b"\r\n\r\n12345")
@@ -161,8 +160,7 @@ def test_the_last_reference_goes_elsewhere(serve, pool):
 
     server = serve(application, wsgi=False, server_class=Server)
     for _ in range(50):
-        with socket.create_connection(
-                ("127.0.0.1", server.server_port)) as peer:
+        with connect(server) as peer:
             peer.sendall(post(b"", "Content-Length: 5"))
             assert b" 500 " in peer.recv(65536)
             dropped = pool.spawn(drop)

@@ -5,8 +5,8 @@ import pickle
 
 import gevent
 import pytest
-from raw_http import (LOCAL, TEXT, get, plain, post, show_body, split, talk,
-                      wait_until)
+from raw_http import (LOCAL, TEXT, connect, get, plain, post, show_body,
+                      split, talk, wait_until)
 
 from gevent import pywsgi, socket
 
@@ -33,7 +33,8 @@ def test_the_environment(serve):
         "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "h:1",
         "HTTP_X_ONE": "1,2", "HTTP_COOKIE": "a; b", "HTTP_FOLDED": "a b",
         "SERVER_PORT": str(server.server_port), "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http", "wsgi.multithread": False,
+        "wsgi.url_scheme": "https" if server.ssl_enabled else "http",
+        "wsgi.multithread": False,
         "wsgi.multiprocess": False, "wsgi.run_once": False,
         "wsgi.input_terminated": True, "wsgi.errors": server.error_log,
         "GATEWAY_INTERFACE": "CGI/1.1", "my.key": 5}
@@ -331,7 +332,7 @@ def test_http_0_9(serve, reader):
 def test_100_continue(serve):
     server = serve(show_body)
     request = post(b"", "Content-Length: 3", "Expect: 100-continue")
-    with socket.create_connection(("127.0.0.1", server.server_port)) as sock:
+    with connect(server) as sock:
         sock.settimeout(20)
         sock.sendall(request)
         assert sock.recv(99) == b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -6,7 +6,7 @@ import weakref
 
 import gevent
 import pytest
-from raw_http import LOCAL, TEXT, get, plain, split, wait_until
+from raw_http import LOCAL, TEXT, connect, get, plain, split, wait_until
 
 from gevent import pywsgi, socket
 from gevent._pywsgi_engine import AVAILABLE
@@ -14,7 +14,7 @@ from gevent._pywsgi_engine import AVAILABLE
 
 def ask(server, *headers):
     """The status and body of an answer, up to the connection's end."""
-    with socket.create_connection(("127.0.0.1", server.server_port)) as peer:
+    with connect(server) as peer:
         peer.settimeout(20)
         peer.sendall(get("/", "Connection: close", *headers, version="1.0"))
         answer = b""
@@ -44,7 +44,7 @@ def test_the_server_ends(serve, turn):
         return [b"ok"]
 
     server = serve(application, wsgi=False)
-    with socket.create_connection(("127.0.0.1", server.server_port)) as peer:
+    with connect(server) as peer:
         peer.settimeout(20)
         peer.sendall(get("/", "Connection: close"))
         answer = b""
@@ -74,7 +74,7 @@ def test_a_server_goes_with_its_last_connection():
     server = pywsgi.WSGIServer(LOCAL, plain, log=None)
     server.start()
     gone = weakref.ref(server)
-    with socket.create_connection(("127.0.0.1", server.server_port)) as peer:
+    with connect(server) as peer:
         peer.settimeout(20)
         for _ in range(2):
             peer.sendall(get("/"))
@@ -180,7 +180,7 @@ def test_a_time_limit_ends_a_write(serve, quiet):
         return []
 
     server = serve(application, wsgi=False)
-    with socket.create_connection(("127.0.0.1", server.server_port)) as peer:
+    with connect(server) as peer:
         peer.sendall(get("/"))
         wait_until(lambda: ended)
     server.application = plain

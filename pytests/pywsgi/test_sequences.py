@@ -7,7 +7,7 @@ import random
 
 import gevent
 import pytest
-from raw_http import TEXT
+from raw_http import TEXT, connect
 
 from gevent import socket
 
@@ -133,9 +133,7 @@ def converse(server, seed):
     choose = random.Random(seed)
     for _ in range(SEQUENCES):
         sequence = Sequence(choose)
-        with socket.create_connection(
-                ("127.0.0.1", server.server_port)) as sock:
-            sock.settimeout(30)
+        with connect(server) as sock:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sending = gevent.spawn(sequence.send, sock)
             with sock.makefile("rb") as file:

@@ -4,25 +4,35 @@ Each runs in a patched process of its own: a server there, and clients.
 """
 import pytest
 from packages import needs
+from raw_http import PEM
 
 START = """
 from gevent import monkey; monkey.patch_all()
-import base64, os, sys
+import base64, os, ssl, sys
 import gevent, websocket
 from gevent import socket
 from gevent.pywsgi import WSGIServer
 
+way, pem = sys.argv[1:]
+tls = "TLS" in way
+scheme = "s://localhost:%d" if tls else "://127.0.0.1:%d"
+trusting = ssl.create_default_context(cafile=pem)
+if tls:
+    os.environ["REQUESTS_CA_BUNDLE"] = os.environ["SSL_CERT_FILE"] = pem
+
 def serve(application, **arguments):
     arguments.setdefault("log", None)
-    arguments.setdefault("use_engine", sys.argv[1] == "engine")
+    arguments.setdefault("use_engine", way != "handlers")
+    if tls:
+        arguments["certfile"] = pem
     server = WSGIServer(("127.0.0.1", 0), application, **arguments)
     server.start()
     return server
 
 def connect(server, path="/", **arguments):
     return websocket.create_connection(
-        "ws://127.0.0.1:%d%s" % (server.server_port, path), timeout=30,
-        **arguments)
+        "ws" + scheme % server.server_port + path, timeout=30,
+        sslopt={"context": trusting}, **arguments)
 
 def at_once(function, number=20):
     jobs = [gevent.spawn(function, n) for n in range(number)]
@@ -48,7 +58,10 @@ def check_echo(server, path="/"):
 def check_plain(server, path="/plain"):
     "What is no websocket is answered as ever, before and after."
     import http.client
-    client = http.client.HTTPConnection("127.0.0.1", server.server_port)
+    client = (http.client.HTTPSConnection("localhost", server.server_port,
+                                          context=trusting)
+              if tls else
+              http.client.HTTPConnection("127.0.0.1", server.server_port))
     for _ in range(3):
         client.request("GET", path)
         response = client.getresponse()
@@ -64,9 +77,9 @@ EMPTY = True
 
 
 @pytest.fixture
-def run(run_program, reader):
+def run(run_program, way):
     """A function that runs a program after the lines above."""
-    return lambda source: run_program(START + source, reader)
+    return lambda source: run_program(START + source, way, PEM)
 
 
 @needs("gevent-websocket", "websocket-client")
@@ -113,6 +126,8 @@ client = WSConnection(ConnectionType.CLIENT)
 frame = Connection(ConnectionType.CLIENT).send(Message("early"))
 with socket.create_connection(server.address) as sock:
     sock.settimeout(30)
+    if tls:
+        sock = trusting.wrap_socket(sock, server_hostname="localhost")
     sock.sendall(client.send(Request(host="h", target="/")) + frame)
     texts = []
     while not texts:
@@ -146,8 +161,9 @@ class Echo(WebSocketApplication):
 
 server = WebSocketServer(
     ("127.0.0.1", 0), Resource(OrderedDict([("/echo", Echo),
-                                            ("/plain", plain)])), debug=False)
-server.use_engine = sys.argv[1] == "engine"
+                                            ("/plain", plain)])), debug=False,
+    **({"certfile": pem} if tls else {}))
+server.use_engine = way != "handlers"
 server.start()
 ws = connect(server, "/echo")
 ws.send("hello")
@@ -280,7 +296,7 @@ sio.on("disconnect", lambda sid, reason=None: seen.append(sid))
 server = serve(app, **arguments)
 for transports in (["polling"], ["websocket"], None):
     client = socketio.Client()
-    client.connect("http://127.0.0.1:%d" % server.server_port,
+    client.connect("http" + scheme % server.server_port,
                    transports=transports, wait_timeout=30)
     assert client.call("double", 21, timeout=30) == 42
     jobs = [gevent.spawn(client.call, "double", n, timeout=30)
@@ -330,7 +346,7 @@ for transports in (["polling"], ["websocket"], None):
     client = engineio.Client()
     seen = []
     client.on("message", seen.append)
-    client.connect("http://127.0.0.1:%d" % server.server_port,
+    client.connect("http" + scheme % server.server_port,
                    transports=transports)
     for message in ("text", b"bytes", "x" * 100_000):
         client.send(message)

@@ -27,8 +27,8 @@ from gevent.exceptions import InvalidThreadUseError
 from greenlet import GreenletExit
 from libgcore import _engine
 
-__all__ = ["AVAILABLE", "EngineHandler", "EngineInput", "engine_options",
-           "leave_engine"]
+__all__ = ["AVAILABLE", "EngineHandler", "EngineInput", "can_serve_tls",
+           "engine_options", "leave_engine", "serve_tls"]
 
 #: Whether there is an engine for HTTP: it is the accelerator's.
 AVAILABLE = _engine.ACCELERATED
@@ -371,6 +371,22 @@ class RefusedRequest(EngineHandler):
         self.end()
 
 
+# TLS
+
+def can_serve_tls(sock):
+    """Whether the engine may read and write for a TLS connection: nothing of
+    Python's is to be called between."""
+    from gevent.ssl import SSLSocket
+    return (type(sock) is SSLSocket and sock._sslobj is not None
+            and sock.do_handshake_on_connect and sock.suppress_ragged_eofs
+            and sock.context._msg_callback is None)
+
+
+def serve_tls(server, sock):
+    """Have the engine's *server* serve the connection of an `SSLSocket`."""
+    server.adopt_tls(sock, sock._sock, sock._sslobj)
+
+
 # Leaving the engine
 
 class _Replay(io.RawIOBase):
@@ -392,15 +408,20 @@ class _Replay(io.RawIOBase):
         return self._sock.recv_into(buffer)
 
 
-def leave_engine(request):
-    """The connection of *request* as `(socket, address, file)`; the file
-    reads the request again, and what follows it."""
-    fd, after = request.take_over()
+def _socket_of(fd):
     try:
-        sock = socket.socket(fileno=fd)
+        return socket.socket(fileno=fd)
     except BaseException:
         os.close(fd)
         raise
+
+
+def leave_engine(request):
+    """The connection of *request* as `(socket, address, file)`; the file
+    reads the request again, and what follows it."""
+    sock, after = request.take_over()
+    if isinstance(sock, int):
+        sock = _socket_of(sock)
     peer = request.peer
     return (sock, peer if peer[0] else "",
             io.BufferedReader(_Replay(sock, request.block + after)))

@@ -921,8 +921,8 @@ class WSGIServer(StreamServer):
 
     #: Whether the engine may read requests. It does where nothing asks for
     #: the methods of a handler: neither they nor those of the server that
-    #: deal with connections are overridden, and there is no TLS, no pool and
-    #: no PROXY protocol.
+    #: deal with connections are overridden, and there is no pool and no PROXY
+    #: protocol. Under TLS it takes over when the handshake is done.
     use_engine = True
 
     _http = None  # the engine's server
@@ -1034,10 +1034,10 @@ class WSGIServer(StreamServer):
     def _engine_serves(self):
         return (self.use_engine and _engine.AVAILABLE
                 and self.handler_class in self._exchanges
-                and not self.ssl_enabled and self.pool is None
-                and not self.proxy_protocol
+                and self.pool is None and not self.proxy_protocol
                 and self._spawn in _USUAL_SPAWNS
-                and self.handle == self._handle
+                and self._handle == (self.wrap_socket_and_handle
+                                     if self.ssl_enabled else self.handle)
                 and not _overridden(self)
                 and vars(WSGIHandler) == _PLAIN_HANDLER)
 
@@ -1045,15 +1045,33 @@ class WSGIServer(StreamServer):
         """Take connections, as `BaseServer`, or have the engine do so."""
         if self._http_listens or self._watcher is not None:
             return
-        if not self._engine_serves():
+        if self.ssl_enabled or not self._engine_serves():
             super().start_accepting()
             return
+        self._make_engine()
+        self._http.listen(self.socket.fileno())
+        self._http_listens = True
+
+    def _make_engine(self):
         if self._http is None:
             self._http = _engine.HttpServer(
                 self, self._exchanges[self.handler_class], self._is_plain(),
                 **_engine.engine_options(self), **self._engine_limits)
-        self._http.listen(self.socket.fileno())
-        self._http_listens = True
+
+    def wrap_socket_and_handle(self, client_socket, address):
+        """Perform the TLS handshake, then serve the connection."""
+        sock = self.wrap_socket(client_socket, **self.ssl_args)
+        try:
+            if (self.started and self._engine_serves()
+                    and _engine.can_serve_tls(sock)):
+                self._make_engine()
+                _engine.serve_tls(self._http, sock)
+                return None
+        except BaseException:
+            sock.close()
+            raise
+        with sock:
+            return self.handle(sock, address)
 
     def __setattr__(self, name, value):
         super().__setattr__(name, value)
@@ -1175,7 +1193,8 @@ _CONNECTION_NAMES = frozenset((
     "do_read", "do_handle", "do_close", "full"))
 _CONNECTION_METHODS = (
     "handle", "do_read", "do_handle", "do_close", "_do_read", "full",
-    "_serve_connection", "start_accepting", "stop_accepting")
+    "_serve_connection", "start_accepting", "stop_accepting",
+    "wrap_socket_and_handle")
 
 
 def _overridden(server):

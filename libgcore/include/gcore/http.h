@@ -553,12 +553,22 @@ GCORE_API void gcore_http_abort(gcore_http_request *request);
  *   bytes  set to it; lives as long as the request
  *   size   set to how much it is
  * Returns the descriptor, non-blocking, the caller's from now on; -ENOTSUP
- * for a stream (gcore_http_server_adopt_stream); -EALREADY when an answer has
+ * for a stream (see gcore_http_take_over_stream); -EALREADY when an answer has
  * begun; -EAGAIN while a 101 waits to be sent, see
  * gcore_http_wait_sent; -EPIPE, -ECONNRESET; -ECANCELED. Since 0.1.
  */
 GCORE_API int gcore_http_take_over(gcore_http_request *request,
                                    const void **bytes, size_t *size);
+
+/*
+ * The same for a connection that is a stream (gcore_http_server_adopt_stream).
+ * What had come after the head has been put back into it.
+ *   out  set to the stream, one reference of the caller's
+ * Returns 0; -ENOTSUP for a connection that is none; -EINVAL; -ENOMEM; others
+ * as gcore_http_take_over. Since 0.1.
+ */
+GCORE_API int gcore_http_take_over_stream(gcore_http_request *request,
+                                          gcore_stream **out);
 
 /* The usual reason of a status ("Not Found"), or "Unknown". Any thread.
  * Since 0.1. */

@@ -285,6 +285,55 @@ GCORE_API int gcore_stream_drain(gcore_stream *stream, size_t level,
  */
 GCORE_API int gcore_stream_shutdown(gcore_stream *stream);
 
+/*
+ * How the bytes of a stream go in and out, where not as they are: TLS by a
+ * library of the application's, for instance. The functions are called on
+ * the hub's thread, with the stream's `arg`; they use the stream's socket,
+ * which they neither wait for nor close. They must not use the stream; they
+ * may close an HTTP server that it was given to. Since 0.1.
+ *   size     sizeof(gcore_transport)
+ *   receive  fills a buffer of `room` bytes, at least 1. Returns how many
+ *            there were; 0: the peer sends no more; -EAGAIN: nothing until
+ *            the socket is readable; or an error, which ends the input
+ *   send     sends at most `length` bytes, which are 1 to 16384. Returns how
+ *            many it has taken; -EAGAIN: none until the socket is writable,
+ *            and then the same bytes come first again, perhaps with more
+ *            behind them; or an error, after which nothing can be written
+ *   pending  returns 1 if `receive` has bytes that the socket does not tell
+ *            of, else 0; NULL: it never has
+ *   shut     tells the peer that no more will come, as far as can be done at
+ *            once; then the socket is shut or closed. Not called where a part
+ *            would pass for the whole. NULL: nothing is to be told
+ *   release  the stream is freed, and `arg` not used any more; NULL: nothing
+ *            is to be done
+ */
+typedef struct gcore_transport {
+    size_t size;
+    int64_t (*receive)(void *arg, void *buffer, size_t room);
+    int64_t (*send)(void *arg, const void *data, size_t length);
+    int (*pending)(void *arg);
+    void (*shut)(void *arg);
+    void (*release)(void *arg);
+} gcore_transport;
+
+/*
+ * Has all bytes of a stream go in and out by these functions from now on.
+ * Nothing may be read, queued or put back at the time. The stream can be
+ * detached as ever: none of the functions but `release` is called then.
+ *   transport  copied
+ *   arg        handed to the functions; the caller's until this succeeds
+ * Returns 0; -EINVAL; -EALREADY when it has a transport already, is under
+ * TLS, read or connecting; -EAGAIN while bytes are queued or put back;
+ * -ENOMEM; -ESHUTDOWN when closed; the error that has ended the writing.
+ * Since 0.1.
+ */
+GCORE_API int gcore_stream_set_transport(gcore_stream *stream,
+                                         const gcore_transport *transport,
+                                         void *arg);
+
+/* The `arg` of a stream's transport; NULL if none was set. Since 0.1. */
+GCORE_API void *gcore_stream_transport_arg(gcore_stream *stream);
+
 #ifdef __cplusplus
 }
 #endif

@@ -76,7 +76,7 @@ struct gcore__http_conn {
     gcore_http_server *server;
     gcore_http_request *request;
     int fd; /* -1 once closed */
-    gcore_stream *stream; /* if under TLS; it owns `fd` then */
+    gcore_stream *stream; /* if it has one, which owns `fd` then */
     gcore__http_state state;
     int busy;     /* how many of its functions are running */
     bool blocked; /* the kernel takes no more for now */
@@ -164,7 +164,7 @@ void gcore__http_conn_close(gcore__http_conn *conn, int error);
 /* The same, always with a reset. */
 void gcore__http_conn_reset(gcore__http_conn *conn, int error);
 
-/* Takes the descriptor out, to be somebody else's; not under TLS. */
+/* Takes the descriptor out, to be somebody else's. */
 int gcore__http_conn_detach(gcore__http_conn *conn, int error);
 
 /* Whether this process is a forked child, which shares the connection: it

@@ -125,24 +125,50 @@ static bool has_agreed(const gcore_http_request *request)
     return !request->begun || (request->status == 101 && request->finished);
 }
 
-int gcore_http_take_over(gcore_http_request *request, const void **bytes,
-                         size_t *size)
+/* Whether the connection can be somebody else's, of that kind. */
+static int may_leave(const gcore_http_request *request, bool as_stream)
 {
-    gcore__http_conn *conn = request->conn;
-    int fd;
+    const gcore__http_conn *conn = request->conn;
 
     if (!conn)
         return request->error;
     if (!has_agreed(request))
         return -EALREADY;
-    if (conn->stream)
+    if (as_stream != (conn->stream != NULL))
         return -ENOTSUP;
-    if (gcore__http_unsent(conn))
-        return -EAGAIN;
+    return gcore__http_unsent(conn) ? -EAGAIN : 0;
+}
+
+int gcore_http_take_over(gcore_http_request *request, const void **bytes,
+                         size_t *size)
+{
+    gcore__http_conn *conn = request->conn;
+    int fd, error = may_leave(request, false);
+
+    if (error < 0)
+        return error;
     request->taken = conn->in;
     conn->in = (gcore__buffer){0};
     fd = gcore__http_conn_detach(conn, -ECANCELED);
     *bytes = request->taken.bytes ? gcore__buffer_first(&request->taken) : "";
     *size = gcore__buffer_size(&request->taken);
     return fd;
+}
+
+int gcore_http_take_over_stream(gcore_http_request *request,
+                                gcore_stream **out)
+{
+    gcore__http_conn *conn = request->conn;
+    int error = out ? may_leave(request, true) : -EINVAL;
+
+    if (error == 0 && gcore__buffer_size(&conn->in))
+        error = gcore_stream_unread(conn->stream,
+                                    gcore__buffer_first(&conn->in),
+                                    gcore__buffer_size(&conn->in));
+    if (error < 0)
+        return error;
+    *out = conn->stream;
+    conn->stream = NULL;
+    gcore__http_conn_detach(conn, -ECANCELED);
+    return 0;
 }

@@ -16,23 +16,42 @@ static int64_t result_of(ssize_t count)
     return errno == EINTR ? -EAGAIN : -errno;
 }
 
+/* Brackets around what may be the application's (gcore_transport), and may
+ * close the server. */
+static gcore_stream *begin(gcore__http_conn *conn)
+{
+    return gcore_stream_ref(conn->stream);
+}
+
+static int64_t end(gcore__http_conn *conn, gcore_stream *stream,
+                   int64_t result)
+{
+    gcore_stream_unref(stream);
+    return conn->fd < 0 ? -ECANCELED : result;
+}
+
 int64_t gcore__wire_receive(gcore__http_conn *conn, void *buffer, size_t size)
 {
-    gcore_stream *stream = conn->stream;
+    gcore_stream *stream;
     int64_t got;
 
-    if (!stream)
+    if (!conn->stream)
         return result_of(recv(conn->fd, buffer, size, 0));
+    stream = begin(conn);
     got = stream->transport->receive(stream, buffer, size);
     conn->more = got > 0 && stream->transport->pending(stream);
-    return got;
+    return end(conn, stream, got);
 }
 
 int64_t gcore__wire_send(gcore__http_conn *conn, struct iovec *pieces,
                          int count, bool more)
 {
-    if (conn->stream)
-        return conn->stream->transport->send(conn->stream, pieces, count);
+    if (conn->stream) {
+        gcore_stream *stream = begin(conn);
+
+        return end(conn, stream,
+                   stream->transport->send(stream, pieces, count));
+    }
     return gcore__plain_send(conn->fd, pieces, count, more ? MSG_MORE : 0);
 }
 
@@ -58,9 +77,12 @@ int64_t gcore__wire_send_file(gcore__http_conn *conn, int file,
 {
     int64_t sent;
 
-    if (conn->stream)
-        return conn->stream->transport->send_file(conn->stream, file, offset,
-                                                  most);
+    if (conn->stream) {
+        gcore_stream *stream = begin(conn);
+
+        return end(conn, stream,
+                   stream->transport->send_file(stream, file, offset, most));
+    }
     sent = gcore__plain_send_file(conn->fd, file, offset, most);
     if (sent == -EINVAL || sent == -ENOSYS)
         sent = copy_file(conn, file, offset, most);
@@ -69,8 +91,11 @@ int64_t gcore__wire_send_file(gcore__http_conn *conn, int file,
 
 int gcore__wire_shut(gcore__http_conn *conn)
 {
-    if (conn->stream)
-        return conn->stream->transport->shut(conn->stream);
+    if (conn->stream) {
+        gcore_stream *stream = begin(conn);
+
+        return (int)end(conn, stream, stream->transport->shut(stream));
+    }
     return shutdown(conn->fd, SHUT_WR) < 0 ? -errno : 0;
 }
 

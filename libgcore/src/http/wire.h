@@ -1,6 +1,6 @@
 /*
- * How a connection's bytes go in and out: by its descriptor, or under TLS by
- * its stream. Results are byte counts or negative errors; -EAGAIN: not now.
+ * How a connection's bytes go in and out: by its descriptor, or by its stream
+ * (TLS). Results are byte counts or negative errors; -EAGAIN: not now.
  */
 #ifndef GCORE__HTTP_WIRE_H
 #define GCORE__HTTP_WIRE_H

@@ -216,7 +216,6 @@ static void dismantle(gcore_stream *stream)
 {
     gcore_hub *hub = stream->hub;
 
-    stream->transport->close(stream);
     stream->closed = true;
     gcore_stream_ref(stream);
     if (!atomic_load(&hub->closed)) /* its heap is gone then */
@@ -243,6 +242,7 @@ int gcore_stream_close(gcore_stream *stream)
     if (stream->closed)
         return 0;
     gcore_stream_ref(stream);
+    stream->transport->close(stream);
     dismantle(stream);
     close(fd);
     gcore_stream_unref(stream);

@@ -21,7 +21,7 @@
 
 #include "hub/hub.h"
 
-/* How bytes go in and out: plain, or under TLS. Results are as those of the
+/* How bytes go in and out: plain, under TLS, or as the application says. Results are as those of the
  * public calls; -EAGAIN: not now. */
 typedef struct gcore__transport {
     int64_t (*receive)(gcore_stream *stream, void *buffer, size_t room);
@@ -50,6 +50,19 @@ int64_t gcore__plain_send(int socket, const struct iovec *pieces, int count,
 int64_t gcore__plain_send_file(int socket, int fd, int64_t offset,
                                size_t length);
 
+/* records.c: what leaves by one call a record. The hub's room for one is made
+ * beforehand. Results as of the transport's functions. */
+#define GCORE__RECORD (16 * 1024)
+
+typedef int64_t gcore__send_record(gcore_stream *stream, const void *data,
+                                   size_t length);
+
+int gcore__records_prepare(gcore_hub *hub);
+int64_t gcore__send_records(gcore_stream *stream, const struct iovec *pieces,
+                            int count, gcore__send_record *send);
+int64_t gcore__send_file_records(gcore_stream *stream, int fd, int64_t offset,
+                                 size_t length, gcore__send_record *send);
+
 /* Who reads. */
 enum gcore__reader {
     GCORE__NOBODY,
@@ -73,6 +86,7 @@ struct gcore_stream {
     gcore_watch *writable; /* NULL until it is first needed */
     const gcore__transport *transport;
     void *tls;
+    struct gcore__custom *custom; /* transport.c */
     gcore__timer timer; /* the least of the deadlines, or earlier */
     int64_t read_deadline;
     int64_t write_deadline;

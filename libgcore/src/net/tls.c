@@ -6,10 +6,9 @@
  * system's error. While OpenSSL waits for the socket on its own account (the
  * handshake; an answer that it owes the peer), `wait` is started.
  *
- * Writing goes by records of at most RECORD bytes, gathered from the pieces.
- * A record that the kernel did not take whole is OpenSSL's; the same bytes
- * must come first in the next write, which they do, for they are first in
- * the queue.
+ * Writing goes by records (records.c). One that the kernel did not take whole
+ * is OpenSSL's; the same bytes must come first in the next write, which they
+ * do, for they are first in the queue.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -22,8 +21,6 @@
 #include <unistd.h>
 
 #include "net/stream.h"
-
-#define RECORD (16 * 1024)
 
 struct connection {
     SSL *ssl;
@@ -165,7 +162,8 @@ static int64_t receive(gcore_stream *stream, void *buffer, size_t room)
     int count;
 
     ERR_clear_error();
-    count = SSL_read(it->ssl, buffer, room < RECORD ? (int)room : RECORD);
+    count = SSL_read(it->ssl, buffer, room < GCORE__RECORD ? (int)room
+                                                      : GCORE__RECORD);
     if (count > 0)
         return count;
     if (SSL_want_write(it->ssl))
@@ -184,93 +182,16 @@ static int64_t send_record(gcore_stream *stream, const void *data,
     return count > 0 ? count : error_of(it, count);
 }
 
-/* Where a write has got to. */
-struct place {
-    const struct iovec *pieces;
-    int count;
-    size_t offset; /* in the first */
-};
-
-static void advance(struct place *place, size_t length)
-{
-    place->offset += length;
-    while (place->count && place->offset >= place->pieces[0].iov_len) {
-        place->offset -= place->pieces[0].iov_len;
-        place->pieces++;
-        place->count--;
-    }
-}
-
-/* The next record's bytes: as they lie, or copied together. */
-static const char *gather(gcore_stream *stream, const struct place *place,
-                          size_t *length)
-{
-    char *record = stream->hub->record;
-    size_t offset = place->offset;
-    size_t first = place->pieces[0].iov_len - offset;
-
-    if (place->count == 1 || first >= RECORD) {
-        *length = first < RECORD ? first : RECORD;
-        return (const char *)place->pieces[0].iov_base + offset;
-    }
-    *length = 0;
-    for (int i = 0; i < place->count && *length < RECORD; i++) {
-        size_t part = place->pieces[i].iov_len - offset;
-
-        if (part > RECORD - *length)
-            part = RECORD - *length;
-        if (part)
-            memcpy(record + *length,
-                   (const char *)place->pieces[i].iov_base + offset, part);
-        *length += part;
-        offset = 0;
-    }
-    return record;
-}
-
 static int64_t send_pieces(gcore_stream *stream, const struct iovec *pieces,
                            int count)
 {
-    struct place place = {pieces, count, 0};
-    int64_t total = 0;
-
-    advance(&place, 0);
-    while (place.count) {
-        size_t length;
-        const char *data = gather(stream, &place, &length);
-        int64_t sent = send_record(stream, data, length);
-
-        if (sent <= 0)
-            return total ? total : sent ? sent : -EPIPE;
-        total += sent;
-        advance(&place, (size_t)sent);
-    }
-    return total;
+    return gcore__send_records(stream, pieces, count, send_record);
 }
 
 static int64_t send_file(gcore_stream *stream, int fd, int64_t offset,
                          size_t length)
 {
-    int64_t total = 0;
-
-    while (length) {
-        size_t most = length < RECORD ? length : RECORD;
-        ssize_t got;
-        int64_t sent;
-
-        do
-            got = pread(fd, stream->hub->record, most, offset);
-        while (got < 0 && errno == EINTR);
-        if (got <= 0)
-            return total ? total : got < 0 ? -errno : 0;
-        sent = send_record(stream, stream->hub->record, (size_t)got);
-        if (sent <= 0)
-            return total ? total : sent ? sent : -EPIPE;
-        total += sent;
-        offset += sent;
-        length -= (size_t)sent;
-    }
-    return total;
+    return gcore__send_file_records(stream, fd, offset, length, send_record);
 }
 
 static bool pending(gcore_stream *stream)
@@ -414,13 +335,6 @@ static int set_client(struct connection *it, const char *name)
     return 0;
 }
 
-static int make_record(gcore_hub *hub)
-{
-    if (!hub->record)
-        hub->record = gcore__alloc(RECORD);
-    return hub->record ? 0 : -ENOMEM;
-}
-
 static int make(gcore_stream *stream, gcore_tls *tls, unsigned role,
                 const char *name)
 {
@@ -434,7 +348,7 @@ static int make(gcore_stream *stream, gcore_tls *tls, unsigned role,
     it->ssl = SSL_new(tls->context);
     error = it->ssl && set_bio(it->ssl, stream) ? 0 : -ENOMEM;
     if (error == 0)
-        error = make_record(stream->hub);
+        error = gcore__records_prepare(stream->hub);
     if (error == 0)
         error = gcore_io_new(stream->hub, stream->fd, GCORE_READ, &it->wait);
     if (error == 0)
@@ -460,7 +374,7 @@ int gcore_stream_start_tls(gcore_stream *stream, gcore_tls *tls, unsigned role,
         return -EINVAL;
     if (gcore_stream_closed(stream) || stream->finishing)
         return -ESHUTDOWN;
-    if (stream->tls || stream->connecting || stream->draining ||
+    if (stream->tls || stream->custom || stream->connecting || stream->draining ||
         gcore__reading(stream))
         return -EALREADY;
     if (stream->queued)

@@ -44,6 +44,7 @@ typedef struct {
     gcore_watch **timers; /* idle timers of ended waits, for the next ones */
     size_t timer_count, timer_capacity;
     gcore_completion *batch;
+    PyThreadState *released; /* of a poll that has let go of the GIL, or NULL */
     const void *running; /* the greenlet that runs, as far as the loop knows:
                             an address, for reports */
     PyObject *owed;      /* a task queue with a worker to wake, or NULL */
@@ -59,10 +60,13 @@ typedef struct {
     int depth;           /* nested run() calls */
     int broken;          /* leave run(): 1 this one, 2 all of them */
     long active;         /* started watchers */
+    long guests;         /* other threads within transports */
+    long transports;     /* whose functions run Python code within a poll,
+                            which only the hub may make then */
     bool parked;   /* the hub waits at its dispatch point */
     bool must_poll; /* the queue has had its time slice */
     bool looked;    /* a poll that found nothing has just been made */
-    bool polling;   /* blocked in a poll, without the GIL */
+    bool polling;   /* in a poll, perhaps blocked and without the GIL */
     bool traced;    /* sys.settrace() was in use when the slice began */
     atomic_bool told; /* a worker has queued a result since it was woken */
     accel_spin_record spins; /* of polls that wait for a worker */

@@ -325,15 +325,29 @@ static PyObject *request_fileno(PyObject *self, PyObject *Py_UNUSED(none))
         gcore_http_request_fd(((RequestObject *)self)->request));
 }
 
-/* (descriptor, bytes that had come after the head) */
+static PyObject *take_over_tls(gcore_http_request *request)
+{
+    gcore_stream *stream;
+    PyObject *bytes, *whole;
+    int error = gcore_http_take_over_stream(request, &stream);
+
+    if (error < 0)
+        return accel_raise(error);
+    whole = accel_http_tls_leave(stream, &bytes);
+    return whole ? Py_BuildValue("NN", whole, bytes) : NULL;
+}
+
+/* (descriptor or TLS connection, bytes that had come after the head) */
 static PyObject *request_take_over(PyObject *self, PyObject *Py_UNUSED(none))
 {
+    gcore_http_request *request = ((RequestObject *)self)->request;
     const void *bytes = NULL;
     size_t size = 0;
-    int fd = gcore_http_take_over(((RequestObject *)self)->request, &bytes,
-                                  &size);
+    int fd = gcore_http_take_over(request, &bytes, &size);
     PyObject *result;
 
+    if (fd == -ENOTSUP)
+        return take_over_tls(request);
     if (fd < 0)
         return accel_raise(fd);
     result = Py_BuildValue("iy#", fd, bytes, (Py_ssize_t)size);
@@ -437,7 +451,8 @@ static PyMethodDef request_methods[] = {
      "fileno()\n--\n\nThe connection's descriptor, which stays the "
      "engine's."},
     {"take_over", request_take_over, METH_NOARGS,
-     "take_over()\n--\n\nThe descriptor, and what came after the head."},
+     "take_over()\n--\n\nThe descriptor, or what was given to adopt_tls(); and "
+     "what came after the head."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -765,6 +780,26 @@ static PyObject *server_hang_up(PyObject *self, PyObject *request)
         ((ServerObject *)self)->server, head_of(request)->connection));
 }
 
+static PyObject *server_adopt_tls(PyObject *object, PyObject *args)
+{
+    ServerObject *self = (ServerObject *)object;
+    PyObject *whole, *socket, *tls, *bytes;
+    gcore_stream *stream;
+    int error;
+
+    if (!PyArg_ParseTuple(args, "OOO", &whole, &socket, &tls))
+        return NULL;
+    stream = accel_http_tls_stream(self->loop, whole, socket, tls);
+    if (stream == NULL)
+        return NULL;
+    error = gcore_http_server_adopt_stream(self->server, stream);
+    if (error == 0)
+        Py_RETURN_NONE;
+    Py_XDECREF(accel_http_tls_leave(stream, &bytes));
+    Py_XDECREF(bytes);
+    return accel_raise(error);
+}
+
 static PyObject *server_pause(PyObject *self, PyObject *Py_UNUSED(none))
 {
     return done_or_raise(
@@ -847,6 +882,10 @@ static PyMethodDef server_methods[] = {
     {"hang_up", server_hang_up, METH_O,
      "hang_up(request)\n--\n\n"
      "Close that request's connection, after what is being answered."},
+    {"adopt_tls", server_adopt_tls, METH_VARARGS,
+     "adopt_tls(whole, socket, object)\n--\n\n"
+     "Serve a TLS connection, by its socket of _socket and its object of "
+     "_ssl; *whole* stands for it in take_over()."},
     {"pause", server_pause, METH_NOARGS, "pause()\n--\n\nAccept no more."},
     {"resume", server_resume, METH_NOARGS, "resume()\n--\n\nAccept again."},
     {"close", server_close, METH_NOARGS,
@@ -904,7 +943,8 @@ int accel_http_init(PyObject *module)
     str_work = PyUnicode_InternFromString("work");
     if (request_type == NULL || accel_http_server_type == NULL ||
         !str_take_request || !str_start_work || !str_work ||
-        add_numbers(module) != 0 || accel_http_environ_init(module) != 0)
+        add_numbers(module) != 0 || accel_http_environ_init(module) != 0 ||
+        accel_http_tls_init() != 0)
         return -1;
     return accel_http_exchange_init(module);
 }

@@ -26,6 +26,20 @@ bool accel_http_is_elsewhere(PyObject *request);
 /* Send a piece of the body, and wait for room; -1 with an exception. */
 int accel_http_send(PyObject *request, const char *bytes, Py_ssize_t size);
 
+/* ---- connections under TLS: http_tls.c ------------------------------------ */
+
+/* A stream by the objects of a TLS connection whose handshake is over: what
+ * stands for it elsewhere, its socket of _socket and its object of _ssl.  It
+ * has the descriptor from then on.  NULL with an exception. */
+gcore_stream *accel_http_tls_stream(LoopObject *loop, PyObject *whole,
+                                    PyObject *socket, PyObject *object);
+
+/* Ends such a stream, whose reference is taken over, but not the connection:
+ * `whole`, a new reference.  What had been put back into it in `bytes`. */
+PyObject *accel_http_tls_leave(gcore_stream *stream, PyObject **bytes);
+
+int accel_http_tls_init(void);
+
 /* ---- environments: http_environ.c ----------------------------------------- */
 
 /* Add what WSGI tells of a request to a dict; -1 with an exception. */

@@ -557,14 +557,20 @@ static int write_items(ExchangeObject *self, PyObject *result)
 /* Nothing was said, so nothing is answered. */
 static int leave(ExchangeObject *self)
 {
+    gcore_http_request *request = accel_http_request(self->request);
+    gcore_stream *stream;
     const void *bytes;
     size_t size;
-    int fd = gcore_http_take_over(accel_http_request(self->request), &bytes,
-                                  &size);
+    int result = gcore_http_take_over(request, &bytes, &size);
 
-    if (fd >= 0)
-        close(fd);
-    return failed(fd);
+    if (result >= 0) {
+        close(result);
+    } else if (result == -ENOTSUP) {
+        result = gcore_http_take_over_stream(request, &stream);
+        if (result == 0)
+            gcore_stream_unref(stream);
+    }
+    return failed(result);
 }
 
 /* 1: it has been sent; 0: it is to be sent in pieces; -1: exception. */

@@ -24,6 +24,7 @@
 
 #define SLICE 50
 #define BATCH 256
+#define GUEST_TIME 20000            /* ns */
 #define IDLE_CHUNKS 64               /* frame chunks kept by an idle hub */
 #define IDLE_AFTER 1000000000        /* ns */
 
@@ -344,13 +345,28 @@ static int ready_room(LoopObject *loop)
     return (int)room;
 }
 
+/* While another thread is within a call of the engine, which let go of the GIL
+ * for a transport, the engine is as it was: it must not be driven. */
+static void wait_for_guests(LoopObject *loop)
+{
+    const struct timespec moment = {0, GUEST_TIME};
+    while (loop->guests) {
+        Py_BEGIN_ALLOW_THREADS
+        nanosleep(&moment, NULL);
+        Py_END_ALLOW_THREADS
+    }
+}
+
 /* A poll that keeps the GIL. */
 static int look(LoopObject *loop)
 {
-    int room = ready_room(loop);
-    int count = room ? gcore_hub_poll(loop->engine, loop->batch, room,
-                                      GCORE_NOW)
-                     : 0;
+    int room, count = 0;
+    loop->polling = true; /* for whom a transport lets run */
+    wait_for_guests(loop);
+    room = ready_room(loop);
+    if (room && loop->engine)
+        count = gcore_hub_poll(loop->engine, loop->batch, room, GCORE_NOW);
+    loop->polling = false;
     if (count > 0)
         harvest(loop, count);
     return count;
@@ -358,7 +374,8 @@ static int look(LoopObject *loop)
 
 bool accel_loop_may_look(LoopObject *loop)
 {
-    return loop->parked && !loop->must_poll && !accel_loop_peek(loop);
+    return loop->parked && !loop->must_poll && !loop->transports &&
+           !accel_loop_peek(loop);
 }
 
 int accel_loop_look(LoopObject *loop)
@@ -395,6 +412,25 @@ static void stay_out_of_the_end(void)
         pause();
 }
 
+/* After a poll that let go of it; no harm if that has been done. */
+static void take_gil(LoopObject *loop)
+{
+    if (!loop->released)
+        return;
+    stay_out_of_the_end();
+    PyEval_RestoreThread(loop->released);
+    loop->released = NULL;
+}
+
+void accel_loop_need_gil(LoopObject *loop)
+{
+    if (!loop->released)
+        return;
+    take_gil(loop);
+    if (loop->engine)
+        gcore_hub_wake(loop->engine);
+}
+
 /* A poll that may block, without the GIL. */
 static int wait_for_events(LoopObject *loop)
 {
@@ -402,19 +438,20 @@ static int wait_for_events(LoopObject *loop)
     bool trim = accel_chunks_cached() > IDLE_CHUNKS;
     int64_t deadline = trim ? gcore_clock() + IDLE_AFTER : GCORE_FOREVER;
     PyObject *owed = loop->owed;
-    int count = 0, room = ready_room(loop);
+    int count = 0, room;
     loop->owed = NULL;
     loop->polling = true;
+    wait_for_guests(loop);
+    room = ready_room(loop);
     atomic_store(&loop->told, false);
-    Py_BEGIN_ALLOW_THREADS
+    loop->released = PyEval_SaveThread();
     if (owed) {
         accel_taskqueue_wake(owed);
         accel_spin(&loop->spins, &loop->told);
     }
     if (room)
         count = gcore_hub_poll(engine, loop->batch, room, deadline);
-    stay_out_of_the_end();
-    Py_END_ALLOW_THREADS
+    take_gil(loop);
     loop->polling = false;
     Py_XDECREF(owed);
     if (trim && count == 0 && gcore_clock() >= deadline)
@@ -430,7 +467,8 @@ static int poll_engine(LoopObject *loop, bool block)
     /* Whoever gave up to the hub may just have looked. */
     int count = block && loop->looked ? 0 : look(loop);
     loop->looked = false;
-    if (count == 0 && block)
+    /* Functions of the engine's may have let other threads run. */
+    if (count == 0 && block && !loop->queue.count && !loop->ready.count)
         return wait_for_events(loop);
     wake_worker(loop);
     return count;
@@ -441,6 +479,7 @@ static void after_fork(LoopObject *loop)
     if (loop->fork_generation == fork_count)
         return;
     loop->fork_generation = fork_count;
+    loop->guests = 0; /* they stayed behind */
     gcore_hub_after_fork(loop->engine);
 }
 

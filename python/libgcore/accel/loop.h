@@ -31,6 +31,10 @@ gcore_hub *accel_loop_asleep(LoopObject *loop);
 /* End that poll and drop the reference to its engine; needs no GIL. */
 void accel_loop_tell(LoopObject *loop, gcore_hub *engine);
 
+/* In a function that the engine calls: have the GIL. A poll that had let go of
+ * it ends with this turn, and keeps it until then. */
+void accel_loop_need_gil(LoopObject *loop);
+
 /* Append to what the next dispatch runs first. */
 int accel_loop_push_ready(LoopObject *loop, PyObject *item);
 
