@@ -23,7 +23,7 @@
 
 #include "measure.h"
 
-enum { BATCH = 64, MESSAGE = 512, LOOKUPS = 20000, CACHED = 300000 };
+enum { BATCH = 64, MESSAGE = 512, LOOKUPS = 100000, CACHED = 300000 };
 
 static int port;
 
@@ -350,9 +350,9 @@ static struct kind kinds[] = {
     {.title = "query A, 1,000 in flight", .target = 0.8,
      .load = {.width = 1000, .total = LOOKUPS}},
     {.title = "query A, 10,000 in flight", .target = 0.8,
-     .load = {.width = 10000, .total = 2 * LOOKUPS}},
+     .load = {.width = 10000, .total = LOOKUPS}},
     {.title = "query A, 1 in flight", .with_bare = true,
-     .load = {.width = 1, .total = LOOKUPS / 4}},
+     .load = {.width = 1, .total = LOOKUPS / 20}},
 };
 
 #define KINDS (sizeof kinds / sizeof *kinds)

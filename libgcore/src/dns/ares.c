@@ -28,11 +28,11 @@
 /* Sockets stay open between questions, which spares half of the work; but
  * whoever forges answers has to guess their ports. After so many questions,
  * or so long, the next one goes by new ones. */
-#define WORN_BY_QUESTIONS 1000
+#define WORN_BY_QUESTIONS 4000
 #define WORN_BY_TIME (2 * GCORE__NS)
 
 /* Questions' numbers got from the kernel at a time. */
-#define IDS 64
+#define IDS 128
 
 /* A socket of c-ares's. */
 struct gcore__socket {
