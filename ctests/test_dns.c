@@ -578,6 +578,40 @@ static void cache(void **state)
     finish();
 }
 
+/* 2,000 addresses take more than 200 KB, a single one less than 2 KB. */
+static void a_cache_of_bytes(void **state)
+{
+    mock_rule rules[] = {
+        {.name = "large.test", .fault = MOCK_TRUNCATED, .repeat = 2000,
+         .records = "A/60 192.0.2.1"},
+        {.name = "*", .records = "A/60 192.0.2.1"},
+        {0}};
+    gcore_resolver_options given;
+
+    (void)state;
+    given = (gcore_resolver_options){.size = sizeof given, .lookups = "b",
+                                     .flags = GCORE_RESOLVER_CACHE,
+                                     .cache_bytes = 10000};
+    open_with(rules, &given);
+    expect_query("small.test", GCORE_DNS_A, 0);
+    assert_int_equal(counters().cached, 1);
+    expect_query("large.test", GCORE_DNS_A, 0);
+    assert_int_equal(counters().cached, 1); /* and displaces nothing */
+    for (int i = 0; i < 50; i++) {
+        char name[32];
+
+        snprintf(name, sizeof name, "n%d.test", i);
+        expect_query(name, GCORE_DNS_A, 0);
+        assert_in_range(counters().cached_bytes, 1, 10000);
+    }
+    assert_in_range(counters().cached, 2, 49);
+    expect_query("n49.test", GCORE_DNS_A, 0);
+    assert_int_equal(counters().hits, 1);
+    gcore_resolver_clear(it.resolver);
+    assert_int_equal(counters().cached_bytes, 0);
+    finish();
+}
+
 enum { MANY = 300 };
 
 static void start_many(gcore_lookup **lookups, const char *format, int count)
@@ -1088,6 +1122,7 @@ int main(void)
         TEST(chains),
         TEST(search_list),     TEST(search_goes_on),
         TEST(reverse),         TEST(cache),
+        TEST(a_cache_of_bytes),
         TEST(shared_questions), TEST(limit_and_queue), TEST(cancelled),
         TEST(without_edns),    TEST(names_in_questions),
         TEST(deadlines),       TEST(timeouts),

@@ -72,6 +72,7 @@ class Resolver(_Names):
     :param hosts_path: the hosts file; also *resolv_path*, *nsswitch_path*.
     :param cache: whether to keep answers for their time to live.
     :param cache_size: how many of them.
+    :param cache_bytes: how much memory they may take.
     :param cache_ttl: the longest that an answer is kept.
     :param negative_ttl: the longest that it is kept that there is none.
     :param in_flight: how many questions may be on the way at a time; more
@@ -93,6 +94,7 @@ class Resolver(_Names):
                  resolv_path: 'str | None' = None,
                  nsswitch_path: 'str | None' = None, cache: bool = False,
                  cache_size: 'int | None' = None,
+                 cache_bytes: 'int | None' = None,
                  cache_ttl: 'float | None' = None,
                  negative_ttl: 'float | None' = None,
                  in_flight: 'int | None' = None,
@@ -117,6 +119,7 @@ class Resolver(_Names):
         options.set_number('udp_port', udp_port)
         options.set_number('tcp_port', tcp_port)
         options.set_number('cache_size', cache_size)
+        options.set_number('cache_bytes', cache_bytes)
         options.set_number('in_flight', in_flight)
         options.set_number('edns_size', edns_size)
         loop = loop or get_hub().loop

@@ -81,6 +81,7 @@ typedef struct gcore_lookup gcore_lookup;
  *   in_flight    the most questions on the wire at a time (256); others
  *                wait in a queue
  *   cache_size   the most answers kept (10,000)
+ *   cache_bytes  the most memory for them, in bytes (32 MiB)
  *   receive_buffer   bytes of the sockets' receive buffer (1 MiB)
  *   edns_size    the longest answer by UDP to ask for, in bytes (1232)
  */
@@ -108,6 +109,7 @@ typedef struct gcore_resolver_options {
     uint32_t cache_size;
     uint32_t receive_buffer;
     uint32_t edns_size;
+    uint64_t cache_bytes;
 } gcore_resolver_options;
 
 /*
@@ -125,6 +127,7 @@ typedef struct gcore_resolver_options {
  *              waits for any more
  *   queued     questions that wait for their turn at the moment
  *   cached     answers kept at the moment
+ *   cached_bytes   of memory that they take
  */
 typedef struct gcore_resolver_stats {
     size_t size;
@@ -139,6 +142,7 @@ typedef struct gcore_resolver_stats {
     uint64_t in_flight;
     uint64_t queued;
     uint64_t cached;
+    uint64_t cached_bytes;
 } gcore_resolver_stats;
 
 /*

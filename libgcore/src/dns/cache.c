@@ -1,6 +1,8 @@
 /*
- * Answers and hosts kept for their time to live; when there are too many,
- * the one that was not used for the longest time goes.
+ * Answers and hosts kept for their time to live; when there are too many, or
+ * they are too large together, the one that was not used for the longest time
+ * goes. A server decides how large an answer is: by TCP, some megabytes once
+ * it is read.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -12,6 +14,7 @@ struct entry {
     gcore__node node;
     gcore__link link; /* in `used` */
     gcore__shared *shared;
+    size_t size; /* of itself and what is shared, in bytes */
     char key[];
 };
 
@@ -33,9 +36,10 @@ bool gcore__key_set(gcore__key *key, char kind, int number, const char *name)
     return true;
 }
 
-int gcore__cache_init(gcore__cache *cache, size_t limit)
+int gcore__cache_init(gcore__cache *cache, size_t most, size_t most_bytes)
 {
-    cache->limit = limit;
+    cache->most = most;
+    cache->most_bytes = most_bytes;
     gcore__list_init(&cache->used);
     return gcore__table_init(&cache->table);
 }
@@ -44,6 +48,7 @@ static void drop(gcore__cache *cache, struct entry *entry)
 {
     gcore__table_remove(&cache->table, &entry->node);
     gcore__list_remove(&entry->link);
+    cache->size -= entry->size;
     gcore__shared_unref(entry->shared);
     gcore__free(entry);
 }
@@ -84,22 +89,36 @@ void *gcore__cache_find(gcore__cache *cache, const gcore__key *key,
     return entry->shared;
 }
 
-void gcore__cache_keep(gcore__cache *cache, const gcore__key *key,
-                       void *shared)
+/* Lets old ones go until so many bytes more can be kept. */
+static void make_room(gcore__cache *cache, size_t bytes)
 {
+    while (cache->table.count >= cache->most ||
+           cache->size > cache->most_bytes - bytes)
+        drop(cache, GCORE__OF(struct entry, link, cache->used.next));
+}
+
+void gcore__cache_keep(gcore__cache *cache, const gcore__key *key,
+                       void *object)
+{
+    gcore__shared *shared = object;
     struct entry *entry = find(cache, key);
+    size_t own = sizeof *entry + key->length;
+    size_t size = own + gcore__arena_size(&shared->arena);
 
     if (entry)
         drop(cache, entry);
-    while (cache->table.count >= cache->limit)
-        drop(cache, GCORE__OF(struct entry, link, cache->used.next));
-    entry = gcore__alloc(sizeof *entry + key->length);
+    if (size > cache->most_bytes)
+        return;
+    make_room(cache, size);
+    entry = gcore__alloc(own);
     if (!entry)
         return; /* it is asked for again */
     memcpy(entry->key, &key->bytes, key->length);
     entry->node.key = entry->key;
     entry->node.length = (uint32_t)key->length;
     entry->shared = gcore__shared_ref(shared);
+    entry->size = size;
+    cache->size += size;
     gcore__list_append(&cache->used, &entry->link);
     gcore__table_add(&cache->table, &entry->node);
 }

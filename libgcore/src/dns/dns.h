@@ -218,7 +218,9 @@ int gcore__servers_parse(const char *text, const gcore_resolver_options *given,
 typedef struct gcore__cache {
     gcore__table table;
     gcore__link used; /* least recently first */
-    size_t limit;
+    size_t size;      /* bytes of what is kept */
+    size_t most;      /* entries */
+    size_t most_bytes;
 } gcore__cache;
 
 /* What is looked for: 'h' a host and its family, 'q' a question's type. */
@@ -234,7 +236,7 @@ typedef struct gcore__key {
 /* The name goes in in lower case; false when it is too long. */
 bool gcore__key_set(gcore__key *key, char kind, int number, const char *name);
 
-int gcore__cache_init(gcore__cache *cache, size_t limit);
+int gcore__cache_init(gcore__cache *cache, size_t most, size_t most_bytes);
 void gcore__cache_clear(gcore__cache *cache);
 void gcore__cache_free(gcore__cache *cache);
 
@@ -242,9 +244,10 @@ void gcore__cache_free(gcore__cache *cache);
 void *gcore__cache_find(gcore__cache *cache, const gcore__key *key,
                         int64_t now);
 
-/* Keeps `shared` until it expires, or the cache is full. */
+/* Keeps a shared object, which is complete, until it expires, or the cache is
+ * full; what alone would fill it is not kept. */
 void gcore__cache_keep(gcore__cache *cache, const gcore__key *key,
-                       void *shared);
+                       void *object);
 
 /* ares.c: the wire. */
 typedef struct gcore__wire gcore__wire;

@@ -29,6 +29,7 @@ static const gcore_resolver_options defaults = {
     .negative_ttl = 900 * GCORE__NS,
     .in_flight = 256,
     .cache_size = 10000,
+    .cache_bytes = 32 << 20,
     .receive_buffer = 1 << 20,
     .edns_size = 1232,
 };
@@ -69,6 +70,7 @@ static int read_options(gcore_resolver_options *options,
     DEFAULT(negative_ttl);
     DEFAULT(in_flight);
     DEFAULT(cache_size);
+    DEFAULT(cache_bytes);
     DEFAULT(receive_buffer);
     DEFAULT(edns_size);
     return 0;
@@ -231,7 +233,8 @@ static int open_resolver(gcore_resolver *resolver,
         error = gcore__table_init(&resolver->questions);
     if (error == 0 && resolver->options.flags & GCORE_RESOLVER_CACHE) {
         error = gcore__cache_init(&resolver->cache,
-                                  resolver->options.cache_size);
+                                  resolver->options.cache_size,
+                                  resolver->options.cache_bytes);
         resolver->caching = error == 0;
     }
     if (error == 0)
@@ -437,6 +440,7 @@ int gcore_resolver_counters(gcore_resolver *resolver,
         return -EINVAL;
     stats.size = size;
     stats.cached = resolver->caching ? resolver->cache.table.count : 0;
+    stats.cached_bytes = resolver->caching ? resolver->cache.size : 0;
     memset(out, 0, size);
     memcpy(out, &stats, sizeof stats);
     return 0;

@@ -76,6 +76,16 @@ char *gcore__arena_text(gcore__arena *arena, const char *text, size_t length)
     return copy;
 }
 
+size_t gcore__arena_size(const gcore__arena *arena)
+{
+    size_t size = 0;
+
+    for (struct gcore__chunk *chunk = arena->chunks; chunk;
+         chunk = chunk->next)
+        size += chunk->room;
+    return size;
+}
+
 void gcore__arena_free(gcore__arena *arena)
 {
     struct gcore__chunk *chunk = arena->chunks;

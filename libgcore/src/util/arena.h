@@ -17,6 +17,9 @@ void *gcore__arena_alloc(gcore__arena *arena, size_t bytes);
 /* A copy with a NUL at its end; or NULL. */
 char *gcore__arena_text(gcore__arena *arena, const char *text, size_t length);
 
+/* The bytes that it holds, used or not. */
+size_t gcore__arena_size(const gcore__arena *arena);
+
 void gcore__arena_free(gcore__arena *arena);
 
 #endif
