@@ -149,6 +149,37 @@ static void started_watches(void **state)
     }
 }
 
+/* A child that only closes what it inherited: its epoll is still the
+ * parent's. */
+
+static void closed_at_once_in_child(void *arg)
+{
+    struct watched *it = arg;
+
+    CHILD_CHECK(gcore_hub_forget_fd(it->hub, it->ends[0], -ECANCELED) == 1);
+    close_pipe(it->ends);
+}
+
+static void a_descriptor_closed_in_the_child(void **state)
+{
+    (void)state;
+    for (int b = 0; b < BACKENDS; b++) {
+        struct watched it = {.hub = hub_new_backend(backends[b])};
+        gcore_completion out;
+
+        make_pipe(it.ends);
+        it.io = io_start(it.hub, it.ends[0], GCORE_READ);
+        assert_int_equal(gcore_hub_poll(it.hub, &out, 1, GCORE_NOW), 0);
+        in_child(closed_at_once_in_child, &it);
+        make_ready(it.ends);
+        assert_int_equal(gcore_hub_poll(it.hub, &out, 1, after(PATIENCE)), 1);
+        assert_ptr_equal(out.arg, it.io);
+        end_watch(it.io);
+        hub_end(it.hub);
+        close_pipe(it.ends);
+    }
+}
+
 /* Posts that have not run: they run in both. */
 
 struct posted {
@@ -561,6 +592,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_idle_hub),
         TEST(started_watches),
+        TEST(a_descriptor_closed_in_the_child),
         TEST(pending_posts),
         TEST(a_background_thread),
         TEST(within_a_done_function),

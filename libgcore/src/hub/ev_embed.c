@@ -583,6 +583,12 @@ bool gcore__poller_changed(gcore__poller *poller)
     return loop && (loop->fdchangecnt > 0 || loop->postfork);
 }
 
+/* A forked child's epoll is the parent's until it is made anew. */
+static bool is_parents(const gcore__poller *poller)
+{
+    return poller->hub->generation != gcore__fork_generation();
+}
+
 void gcore__poller_forget(gcore__poller *poller, gcore__fd *fd)
 {
     struct ev_loop *loop = poller->loop;
@@ -593,7 +599,8 @@ void gcore__poller_forget(gcore__poller *poller, gcore__fd *fd)
         return;
     /* Were it left to the close, a duplicate of the descriptor, in a child
      * process for one, would keep the registration alive. */
-    epoll_ctl(loop->backend_fd, EPOLL_CTL_DEL, fd->number, &event);
+    if (!is_parents(poller))
+        epoll_ctl(loop->backend_fd, EPOLL_CTL_DEL, fd->number, &event);
     if (loop->anfds[fd->number].emask != EV_EMASK_EPERM)
         loop->anfds[fd->number].emask = 0;
     poller->changes++;

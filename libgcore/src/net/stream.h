@@ -21,8 +21,8 @@
 
 #include "hub/hub.h"
 
-/* How bytes go in and out: plain, under TLS, or as the application says. Results are as those of the
- * public calls; -EAGAIN: not now. */
+/* How bytes go in and out: plain, under TLS, or as the application says.
+ * Results are as those of the public calls; -EAGAIN: not now. */
 typedef struct gcore__transport {
     int64_t (*receive)(gcore_stream *stream, void *buffer, size_t room);
     int64_t (*send)(gcore_stream *stream, const struct iovec *pieces,
