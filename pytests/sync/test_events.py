@@ -1,4 +1,7 @@
 """Event: who waits, in which order they run, and what links see."""
+import gc
+import threading
+
 import gevent
 import pytest
 from gevent.event import Event
@@ -30,6 +33,36 @@ def test_who_was_woken_returns_true_although_cleared():
     gevent.joinall(greenlets)
     assert log == [(0, True), (1, True), (2, True)]
     assert not event.is_set() and not event.ready()
+
+
+def in_a_thread(function):
+    """With a hub of its own, whose memory is free for the next one's."""
+    def run():
+        hub = gevent.get_hub()
+        function()
+        hub.destroy(destroy_loop=True)
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    del thread
+    gc.collect()
+
+
+def test_cleared_again_it_lets_no_later_loop_through():
+    event, log = Event(), []
+
+    def set_and_clear():
+        for _ in range(200):
+            gevent.sleep(0)
+        waiter = waiters(event, log, 1)[0]
+        event.set()
+        event.clear()
+        waiter.join()
+
+    for _ in range(5):
+        in_a_thread(set_and_clear)
+        in_a_thread(lambda: log.append(('later', event.wait(0.001))))
+    assert log == 5 * [(0, True), ('later', False)]
 
 
 def test_one_that_arrives_at_a_set_event_runs_behind():

@@ -2,9 +2,10 @@
  * The C accelerator of the Python side: what must be one step, or must not
  * let go of the GIL.
  *
- * All state here is guarded by the GIL, but for what is atomic.  A function that can switch greenlets
- * (accel_wait_park and whatever calls it) keeps nothing on its C stack that
- * the heap points into: greenlet moves slices of the stack.
+ * All state here is guarded by the GIL, but for what is atomic.  A function
+ * that can switch greenlets (accel_wait_park and whatever calls it) keeps
+ * nothing on its C stack that the heap points into: greenlet moves slices of
+ * the stack.
  */
 #ifndef GCORE_ACCEL_H
 #define GCORE_ACCEL_H
@@ -52,6 +53,7 @@ typedef struct {
     PyObject *prepares, *checks; /* started watchers, in start order */
     int64_t drain_start; /* when the queue began to drain, ns */
     int64_t wall_offset; /* wall clock minus engine clock, ns */
+    uint64_t serial;     /* no other loop has or had it */
     uint64_t switches;   /* of greenlets, by giving up and by the loop */
     uint64_t taken;      /* items taken from `queue` so far */
     unsigned long iteration;
@@ -125,11 +127,12 @@ void accel_wait_discard(WaitObject *wait);
 int accel_wait_park(WaitObject *wait, PyObject *timeout, int ref);
 
 /* As above, to an absolute engine time, at a timer priority of -2..2. */
+int accel_wait_park_until(WaitObject *wait, int64_t deadline, int ref,
+                          int priority);
+
 /* Park, without switching if a poll that may be made shows that the wait is
  * over: then *at_once is true. */
 int accel_wait_look_and_park(WaitObject *wait, bool *at_once);
-int accel_wait_park_until(WaitObject *wait, int64_t deadline, int ref,
-                          int priority);
 
 /* Wake from any thread.  `value` may be NULL for None.  Returns 1 when
  * accepted, 0 when the wait is over or was woken before, -1 with an

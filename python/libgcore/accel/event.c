@@ -9,8 +9,8 @@ static PyObject *unset; /* a result's value before there is one */
 typedef struct {
     LinkableObject base;
     bool flag;
-    const LoopObject *set_in;  /* where set() last told someone; compared only */
-    uint64_t set_position;     /* and at which place of its queue */
+    uint64_t set_in; /* the loop where set() last told someone; 0: none */
+    uint64_t set_position; /* and at which place of its queue */
 } EventObject;
 
 static int event_notify(LinkableObject *self)
@@ -36,7 +36,7 @@ static PyObject *event_is_set(PyObject *self, PyObject *Py_UNUSED(ignored))
 static bool set_is_underway(const EventObject *event)
 {
     const LoopObject *loop = accel_current_loop(0);
-    return loop && loop == event->set_in
+    return loop && loop->serial == event->set_in
            && loop->taken <= event->set_position;
 }
 
@@ -47,9 +47,10 @@ static PyObject *event_set(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (!event->base.links.count)
         Py_RETURN_NONE;
     if (!set_is_underway(event)) {
-        event->set_in = accel_current_loop(0);
-        if (event->set_in)
-            event->set_position = accel_loop_position(event->set_in);
+        const LoopObject *loop = accel_current_loop(0);
+        event->set_in = loop ? loop->serial : 0;
+        if (loop)
+            event->set_position = accel_loop_position(loop);
     }
     if (event_notify(&event->base) < 0)
         return NULL;

@@ -610,10 +610,12 @@ static int64_t wall_clock(void)
 static PyObject *loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
                           PyObject *Py_UNUSED(kwargs))
 {
+    static uint64_t serials;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     LoopObject *loop = (LoopObject *)alloc(type, 0);
     if (!loop)
         return NULL;
+    loop->serial = ++serials;
     loop->prepares = PyList_New(0);
     loop->checks = PyList_New(0);
     loop->batch = PyMem_Malloc(BATCH * sizeof *loop->batch);
