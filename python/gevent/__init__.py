@@ -4,7 +4,6 @@ Concurrency by greenlets: thousands of blocking-style tasks in one thread.
 The engine is libgcore; see :mod:`gevent.monkey` for making the standard
 library cooperate.
 """
-import sys as _sys
 from collections import namedtuple as _namedtuple
 from sys import getswitchinterval, setswitchinterval
 
@@ -25,9 +24,7 @@ from gevent.timeout import Timeout, with_timeout
 from gevent import os as _os
 # The rest is what an import binds beside: programs reach for these modules
 # without importing them.
-from gevent import (  # noqa: F401
-    _abstract_linkable, _compat, _interfaces, event,
-)
+from gevent import _abstract_linkable, _compat, event  # noqa: F401
 from gevent.libev import corecext as _corecext  # noqa: F401
 
 __all__ = [
@@ -66,9 +63,9 @@ fork = _os.fork
 
 
 def __getattr__(name):
-    if name == 'signal':  # a module few programs need
-        import gevent.signal
-        return _sys.modules['gevent.signal']
+    if name in ('signal', '_interfaces'):  # modules few programs need
+        from importlib import import_module
+        return import_module(f'gevent.{name}')
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 

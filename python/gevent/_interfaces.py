@@ -1,5 +1,7 @@
 """What loops, watchers and callbacks provide, as zope interfaces."""
-from zope.interface import Attribute, Interface
+from zope.interface import Attribute, Interface, classImplements
+
+from gevent.libev import corecext
 
 __all__ = ['ILoop', 'IWatcher', 'ICallback']
 
@@ -107,3 +109,14 @@ class ICallback(Interface):
 
     def close():
         """The same as stop."""
+
+
+# Said here and not where the classes are, as few programs ask and
+# zope.interface takes long to import.
+classImplements(corecext.loop, ILoop)
+classImplements(corecext.callback, ICallback)
+for _class in (corecext.watcher, corecext.io, corecext.timer, corecext.signal,
+               corecext.idle, corecext.prepare, corecext.check, corecext.fork,
+               corecext.async_, corecext.child, corecext.stat):
+    classImplements(_class, IWatcher)
+del _class

@@ -177,8 +177,14 @@ class Hub(WaitOperationsGreenlet):
     """The greenlet in which the event loop of a thread runs.
 
     Made on first use, one a thread; greenlets give up to it by
-    ``hub.switch()``.
+    ``hub.switch()``.  `thread_ident` is the native ident of the thread,
+    `loop` the loop, or None after `destroy`.
     """
+
+    # What every hub has. Each switch looks into the hub's dictionary for a
+    # `switch` of its own: that is quick while there is nothing in it.
+    __slots__ = ('loop', 'thread_ident', 'minimal_ident', 'spawning_greenlet',
+                 'spawn_tree_locals')
 
     #: Errors of these types are thrown into the main greenlet.
     SYSTEM_ERROR = (KeyboardInterrupt, SystemExit, SystemError)
@@ -192,19 +198,16 @@ class Hub(WaitOperationsGreenlet):
     #: The monitoring thread, while there is one.
     periodic_monitoring_thread = None
 
-    #: The native ident of the thread.
-    thread_ident = None
-
     #: A name, shown in the repr.
     name = ''
 
-    loop = None
     _threadpool = None
     _resolver = None
 
     def __init__(self, loop=None, default=None):
         RawGreenletBase.__init__(self, None, None)
         self.thread_ident = _native_ident()
+        self.loop = None
         if hasattr(loop, 'run'):
             if default is not None:
                 raise TypeError("Unexpected argument: default")

@@ -47,6 +47,7 @@ gcore_add_module(_accel ${accel})
 # Only greenlet's own header is wanted from that folder, as <greenlet/...>.
 target_include_directories(_accel SYSTEM PRIVATE ${greenlet_include})
 target_compile_options(_accel PRIVATE ${gcore_warnings})
+set_target_properties(_accel PROPERTIES C_VISIBILITY_PRESET hidden)
 if(GCORE_ASAN)
     # greenlet moves slices of the stack, marks around variables and all.
     if(CMAKE_C_COMPILER_ID MATCHES "Clang")

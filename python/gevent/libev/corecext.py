@@ -9,9 +9,6 @@ import signal as _signal
 import sys
 from time import time as time  # pylint:disable=useless-import-alias
 
-from zope.interface import classImplements
-
-from gevent._interfaces import ICallback, ILoop, IWatcher
 from libgcore import _engine
 from libgcore._engine import callback
 
@@ -553,10 +550,3 @@ def _do_nothing():
 
 # ``async`` is a keyword now, but old programs reach for it by getattr.
 setattr(loop, 'async', loop.async_)
-
-classImplements(loop, ILoop)
-classImplements(callback, ICallback)
-for _class in (watcher, io, timer, signal, idle, prepare, check, fork,
-               async_, child, stat):
-    classImplements(_class, IWatcher)
-del _class
