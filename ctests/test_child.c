@@ -317,6 +317,29 @@ IN_BOTH_WAYS(many_children)
 
 static atomic_int programs_count;
 
+static void no_descriptor_left(void **state)
+{
+    gcore_hub *hub = hub_new();
+    pid_t child = child_start(7, NULL);
+    gcore_watch *watch;
+    struct rlimit before, none;
+    gcore_completion out;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_ok(gcore_child_new(hub, child, &watch));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_ok(gcore_watch_start(watch, 0, GCORE_FOREVER, GCORE_COMPLETE,
+                                watch));
+    poll_for(hub, &out, 1);
+    assert_int_equal(out.result, 7 << 8);
+    gcore_watch_unref(watch);
+    hub_end(hub);
+}
+
 static void programs_own(int signum)
 {
     (void)signum;
@@ -406,6 +429,7 @@ int main(void)
         TEST(stopped_watches_do_not_reap),
         TEST(gives_up_at_the_deadline),
         TEST(many_children),
+        TEST(no_descriptor_left),
         TEST(sigchld_stays_the_programs),
         TEST(children_of_several_threads),
     };

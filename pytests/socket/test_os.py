@@ -2,6 +2,8 @@
 import errno
 import os
 import signal
+import sys
+import threading
 
 import gevent
 import pytest
@@ -197,6 +199,54 @@ class TestChildren:
         gevent.sleep(0)
         self.let_go(ends)
         assert [each.get() for each in greenlets] == [(pid, 1 << 8)] * 3
+
+    def test_another_thread_sees_it_end_first(self, monkeypatch):
+        ends = os.pipe()
+        pid = self.child(6, ends)
+        results = []
+
+        def wait_there():
+            results.append(gevent_os.waitpid(pid, 0))
+            gevent.get_hub().destroy(destroy_loop=True)
+
+        def get_hub():
+            caller = sys._getframe(1).f_code.co_name
+            if caller == '_wait_for_exit' and here == threading.get_ident():
+                monkeypatch.undo()
+                self.let_go(ends)
+                there.join()
+            return gevent.get_hub()
+
+        here = threading.get_ident()
+        there = threading.Thread(target=wait_there)
+        there.start()
+        while len(gevent_os._watched_children[pid].loops) < 2:
+            gevent.sleep(0.001)
+        monkeypatch.setattr(gevent_os, 'get_hub', get_hub)
+        assert gevent_os.waitpid(pid, 0) == (pid, 6 << 8)
+        assert results == [(pid, 6 << 8)]
+
+    def test_threads_take_the_results_of_any_child(self):
+        pids = {self.child(number) for number in range(60)}
+        taken, errors = [], []
+
+        def take_all():
+            try:
+                while True:
+                    taken.append(gevent_os.waitpid(-1, 0)[0])
+            except ChildProcessError:
+                pass
+            except BaseException as ex:
+                errors.append(ex)
+            gevent.get_hub().destroy(destroy_loop=True)
+
+        threads = [threading.Thread(target=take_all) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            gevent.get_hub().threadpool.apply(thread.join)
+        assert not errors
+        assert sorted(set(taken)) == sorted(pids)
 
     def test_killed_by_a_signal(self):
         ends = os.pipe()

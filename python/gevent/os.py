@@ -239,7 +239,7 @@ class _Child:
 # By process id, in the order in which they were started, then ended.
 _watched_children = {}
 _ended_children = deque()  # the same, once ended, though asked for
-_exits = None  # an Event that the end of a child sets; made when waited for
+_waiting = set()  # Events that the end of a child sets, one of each who waits
 
 
 def _on_child_hook():
@@ -275,7 +275,6 @@ def _watch_here_too(pid, child):
 
 
 def _on_child(watcher, callback, child):
-    global _exits
     watcher.stop()
     pid = watcher.pid
     child.result = (pid, watcher.rstatus)
@@ -284,8 +283,7 @@ def _on_child(watcher, callback, child):
     if _watched_children.pop(pid, None) is not None:
         _watched_children[pid] = child
         _ended_children.append(child)
-    exits, _exits = _exits, None
-    if exits is not None:
+    for exits in list(_waiting):
         exits.set()
     try:
         if callback is not None:
@@ -298,25 +296,35 @@ def _on_child(watcher, callback, child):
 def _reap_children(timeout=60):
     """Forget the results of children that ended *timeout* seconds ago."""
     limit = monotonic() - timeout
-    while _ended_children and _ended_children[0].ended <= limit:
-        child = _ended_children.popleft()
+    while True:
+        try:
+            child = _ended_children.popleft()
+        except IndexError:
+            return
+        if child.ended > limit:
+            _ended_children.appendleft(child)
+            return
         pid = child.result[0]
         if _watched_children.get(pid) is child:
             del _watched_children[pid]
 
 
-def _wait_for_exit():
-    """Wait until some watched child ends; the loop stays alive for that."""
+def _wait_for_exit(is_over):
+    """Wait until *is_over()*, which the end of a watched child may change; the
+    loop stays alive for that."""
     from gevent.event import Event
-    global _exits
-    if _exits is None:
-        _exits = Event()
+    exits = Event()
     loop = get_hub().loop
     # Children are watched without a reference.
     loop.ref()
+    # Before the first look: other threads' loops see children end, too.
+    _waiting.add(exits)
     try:
-        _exits.wait()
+        while not is_over():
+            exits.wait()
+            exits.clear()
     finally:
+        _waiting.discard(exits)
         loop.unref()
 
 
@@ -333,31 +341,39 @@ def _may_wait():
     return getcurrent() is not _get_hub()
 
 
+def _take_any_result():
+    # Another thread may be faster.
+    for pid, child in list(_watched_children.items()):
+        if child.result is not None and _watched_children.pop(pid, None):
+            return child.result
+    return None
+
+
 def _wait_any(options):
     while True:
-        for pid, child in _watched_children.items():
-            if child.result is not None:
-                del _watched_children[pid]
-                return child.result
-        if not _watched_children:
+        result = _take_any_result()
+        if result is not None:
+            return result
+        watched = list(_watched_children.items())
+        if not watched:
             return _wait_os(-1, options)
-        for pid, child in list(_watched_children.items()):
+        for pid, child in watched:
             _watch_here_too(pid, child)
-        if options & _WNOHANG and not any(
-                _has_ended(pid) for pid in _watched_children):
+        if options & _WNOHANG and not (_may_wait() and any(
+                _has_ended(pid) for pid, _ in watched)):
             return 0, 0
-        if not _may_wait():
-            return 0, 0
-        _wait_for_exit()
+        _wait_for_exit(lambda: not _watched_children or any(
+            child.result is not None
+            for child in list(_watched_children.values())))
 
 
 def _wait_watched(pid, child, options):
     child = _watch_here_too(pid, child)
-    while child.result is None:
-        # One that has ended will be here at the loop's next turn.
-        if options & _WNOHANG and not (_has_ended(pid) and _may_wait()):
-            return 0, 0
-        _wait_for_exit()
+    # One that has ended will be here at the loop's next turn.
+    if child.result is None and options & _WNOHANG and not (
+            _has_ended(pid) and _may_wait()):
+        return 0, 0
+    _wait_for_exit(lambda: child.result is not None)
     if _watched_children.get(pid) is child:
         del _watched_children[pid]
     return child.result

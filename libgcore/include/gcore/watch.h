@@ -191,9 +191,9 @@ GCORE_API int gcore_signal_number(gcore_watch *watch);
  * and for a process that is not a child. SIGCHLD is not touched; other
  * children are not waited for.
  *   pid  the process id, above 0
- * Returns 0; -EINVAL; -ESRCH when there is no such process; -EMFILE,
- * -ENFILE, -ENOMEM; -ESHUTDOWN. Where the system has no pidfds, start adds
- * -EAGAIN when there can be no more threads. Since 0.1.
+ * Returns 0; -EINVAL; -ESRCH when there is no such process; -ENOMEM;
+ * -ESHUTDOWN. Where the system has no pidfds, or no descriptor left for one,
+ * start adds -EAGAIN when there can be no more threads. Since 0.1.
  */
 GCORE_API int gcore_child_new(gcore_hub *hub, int pid, gcore_watch **out);
 GCORE_API int gcore_child_pid(gcore_watch *watch);

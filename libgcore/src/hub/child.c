@@ -5,8 +5,8 @@
  * A pidfd is watched like any descriptor. The child is reaped when the
  * completion is handed over, so a watch that was stopped in time reaps
  * nothing; the status then goes to all started watches of that process.
- * Where there are no pidfds, a thread waits for the process without reaping
- * it and then sends to the watch.
+ * Where there are no pidfds, or no descriptor is left for one, a thread waits
+ * for the process without reaping it and then sends to the watch.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -212,6 +212,13 @@ static int use_pidfd(gcore_watch *watch, int fd)
     return 0;
 }
 
+/* Whether a thread can do what there is no pidfd for. */
+static bool may_be_waited(int error)
+{
+    return error == -ENOSYS || error == -EPERM || error == -EMFILE ||
+           error == -ENFILE;
+}
+
 int gcore_child_new(gcore_hub *hub, int pid, gcore_watch **out)
 {
     gcore_watch *watch;
@@ -222,7 +229,7 @@ int gcore_child_new(gcore_hub *hub, int pid, gcore_watch **out)
         return -EINVAL;
     if (!(hub->flags & GCORE_HUB_NOPIDFD))
         fd = open_pidfd(pid);
-    if (fd == -ENOSYS || fd == -EPERM) {
+    if (may_be_waited(fd)) {
         if (kill(pid, 0) < 0 && errno == ESRCH)
             return -ESRCH;
     } else if (fd < 0) {
