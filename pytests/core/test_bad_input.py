@@ -339,6 +339,17 @@ def test_waiter_used_off_the_hub(hub):
     greenlet.kill()
 
 
+def test_stat_with_an_interval_below_zero(hub, tmp_path):
+    file = tmp_path / 'file'
+    file.touch()
+    with hub.loop.stat(str(file), interval=-1) as watcher:
+        assert watcher.interval == -1
+        gevent.spawn_later(0.01, file.write_text, 'changed')
+        with gevent.Timeout(20):
+            hub.wait(watcher)
+        assert watcher.attr.st_size == 7
+
+
 def test_second_greenlet_in_a_waiter():
     waiter = gevent.hub.Waiter()
     greenlet = gevent.spawn(waiter.get)

@@ -1,5 +1,6 @@
 """How a hub ends a wait that cannot end, reports errors, and is used again."""
 import io
+import re
 import sys
 
 import gevent
@@ -107,6 +108,17 @@ def test_errors_are_printed_with_their_context(hub, monkeypatch):
     assert "failed with ValueError" in text and repr(greenlet) in text
     with pytest.raises(ValueError):
         greenlet.get()
+
+
+def test_errors_of_no_one_are_printed_with_the_time(hub, monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(hub, "exception_stream", stream, raising=False)
+    monkeypatch.setattr(hub, "handle_system_error", lambda *_args: None,
+                        raising=False)
+    hub.handle_error(None, KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert re.fullmatch(
+        r"KeyboardInterrupt\n\d{4}-\d\d-\d\dT[\d:]{8}Z\n",
+        stream.getvalue())
 
 
 def test_silent_stream(hub, monkeypatch):

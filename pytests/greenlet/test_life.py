@@ -377,7 +377,7 @@ def test_repr_says_which_function():
         assert repr(Greenlet(function)).endswith(': %r>' % (function,))
     assert repr(Greenlet(str.upper)).endswith(': upper>')
     assert repr(Greenlet(lambda: None, 1)).endswith(': <lambda>(1)>')
-
+    assert repr(Greenlet(gevent.sleep, 1)).endswith(': sleep(1)>')
 
 
 def test_spawn_tree():

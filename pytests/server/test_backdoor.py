@@ -47,6 +47,33 @@ def test_a_session(server):
     console.sock.close()
 
 
+def test_small_writes_do_not_wait_for_one_another(monkeypatch):
+    delayed = []
+
+    def interact(self, **_kwargs):
+        conn = sys.stdout._conn
+        delayed.append(conn.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr("code.InteractiveConsole.interact", interact)
+    with BackdoorServer(("127.0.0.1", 0)) as server:
+        server.start()
+        Console(server).read()
+    assert delayed and 0 not in delayed
+
+
+def test_a_prompt_over_a_unix_socket(tmp_path):
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "prompt"))
+    listener.listen(1)
+    with BackdoorServer(listener) as server:
+        server.start()
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(20)
+            sock.connect(str(tmp_path / "prompt"))
+            sock.sendall(b"exit()\n")
+            assert b">>> " in sock.makefile("rb").read()
+
+
 def test_sessions_do_not_mix(server):
     streams = sys.stdin, sys.stdout, sys.stderr
     first, second = Console(server), Console(server)

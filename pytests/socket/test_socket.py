@@ -592,7 +592,8 @@ class TestConcurrentUse:
     def test_a_second_reader_is_refused(self, pair, spawn_reader):
         reader = spawn_reader(pair[0])
         for _ in range(2):
-            with pytest.raises(ConcurrentObjectUseError):
+            with pytest.raises(ConcurrentObjectUseError,
+                               match='This socket is already used by another'):
                 pair[0].recv(1)
         pair[1].send(b'x')
         assert reader.get() == b'x'

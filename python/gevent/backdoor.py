@@ -101,6 +101,14 @@ class _Input(_Stream):
         self._file.close()
 
 
+def _send_at_once(conn):
+    """Have small writes, as a prompt's are, not wait for one another."""
+    try:
+        conn.setsockopt(__socket__.IPPROTO_TCP, __socket__.TCP_NODELAY, 1)
+    except __socket__.error:  # not TCP
+        pass
+
+
 class BackdoorServer(StreamServer):
     """Gives everyone who connects a prompt.
 
@@ -122,6 +130,7 @@ class BackdoorServer(StreamServer):
 
     def handle(self, conn, _address):
         """Serve one console."""
+        _send_at_once(conn)
         namespace = self._create_interactive_locals()
         stdin, output = _Input(conn), _Output(conn)
 

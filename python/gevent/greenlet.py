@@ -534,6 +534,9 @@ def _is_active(g):
 def _function_name(function):
     """How a repr shows a function: by its name, if that says which it is."""
     bound = isinstance(function, (types.MethodType, types.BuiltinMethodType))
+    if bound and (function.__module__ or '').startswith('gevent.'):
+        # One of the accelerator reads like one in Python.
+        bound = not isinstance(function.__self__, types.ModuleType)
     name = None if bound else getattr(function, '__name__', None)
     return repr(function) if name is None else name
 

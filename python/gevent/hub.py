@@ -324,9 +324,11 @@ class Hub(WaitOperationsGreenlet):
             return
         from traceback import format_exception
         lines = format_exception(t, v, tb) if t else [f'{v}\n']
-        if t and tb is None:  # nothing but compiled code
-            lines.insert(0, 'Traceback (most recent call last):\n')
-        if context is not None:
+        if context is None:
+            lines.append(f'{gmctime()}\n')
+        else:
+            if t and tb is None:  # nothing but compiled code
+                lines.insert(0, 'Traceback (most recent call last):\n')
             shown = self._show_context(context, stream)
             name = getattr(t, '__name__', 'exception')
             lines.append(f'{gmctime()} {shown} failed with {name}\n\n')

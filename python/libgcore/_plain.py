@@ -1010,8 +1010,9 @@ class Watcher:
     def _check_free(self):
         if self.waiter is not None:
             raise _error('ConcurrentObjectUseError')(
-                'This watcher is already used by another greenlet: %r'
-                % (self.waiter.greenlet,))
+                'This %s is already used by another greenlet: %r'
+                % ('socket' if self._kind_in_use == _KIND_IO else 'watcher',
+                   self.waiter.greenlet))
 
     def _set_call(self, func, args):
         if not callable(func):

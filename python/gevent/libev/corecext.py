@@ -367,7 +367,9 @@ class stat(_WatcherMixin, _engine.StatWatcher):
     def __init__(self, loop, path, interval=0.0, ref=True, priority=None):
         self.path = path
         self.interval = interval
-        self._open(_KIND_STAT, loop, path, ref, priority, interval)
+        # Below zero means as often as may be; the engine has no such value.
+        self._open(_KIND_STAT, loop, path, ref, priority,
+                   interval if interval >= 0 else 1e-9)
 
     @property
     def attr(self):
@@ -540,8 +542,8 @@ class loop(_engine.Loop):
         text = self.backend
         if self.default:
             text += ' default'
-        return text + ' pending=%s fileno=%s' % (self.pendingcnt,
-                                                 self.fileno())
+        return text + ' pending=%s ref=%s fileno=%s' % (
+            self.pendingcnt, self.activecnt, self.fileno())
 
 
 def _do_nothing():

@@ -351,7 +351,8 @@ static int check_free(WatcherObject *self)
     if (!self->waiter)
         return 0;
     PyErr_Format(accel_error("ConcurrentObjectUseError"),
-                 "This watcher is already used by another greenlet: %R",
+                 "This %s is already used by another greenlet: %R",
+                 self->kind == KIND_IO ? "socket" : "watcher",
                  self->waiter->greenlet);
     return -1;
 }
