@@ -225,6 +225,30 @@ class TestChildren:
         monkeypatch.setattr(gevent_os, 'get_hub', get_hub)
         assert gevent_os.waitpid(pid, 0) == (pid, 6 << 8)
         assert results == [(pid, 6 << 8)]
+        with pytest.raises(ChildProcessError):  # given once
+            gevent_os.waitpid(-1, 0)
+
+    def test_an_end_that_two_threads_see_is_told_once(self, monkeypatch):
+        told = []
+        monkeypatch.setattr(gevent_os, '_on_child_hook',
+                            lambda: told.append('told'))
+        ends = os.pipe()
+        pid = self.child(6, ends)
+
+        def wait_there():
+            gevent_os.waitpid(pid, 0)
+            gevent.sleep(0.01)
+            gevent.get_hub().destroy(destroy_loop=True)
+
+        there = threading.Thread(target=wait_there)
+        there.start()
+        while len(gevent_os._watched_children[pid].loops) < 2:
+            gevent.sleep(0.001)
+        gevent.spawn(self.let_go, ends)
+        gevent_os.waitpid(pid, 0)
+        gevent.get_hub().threadpool.apply(there.join)
+        gevent.sleep(0.01)
+        assert told == ['told']
 
     def test_threads_take_the_results_of_any_child(self):
         pids = {self.child(number) for number in range(60)}
@@ -246,7 +270,7 @@ class TestChildren:
         for thread in threads:
             gevent.get_hub().threadpool.apply(thread.join)
         assert not errors
-        assert sorted(set(taken)) == sorted(pids)
+        assert sorted(taken) == sorted(pids)
 
     def test_killed_by_a_signal(self):
         ends = os.pipe()

@@ -225,13 +225,12 @@ _WNOHANG = os.WNOHANG
 
 
 class _Child:
-    """A child process that a loop watches."""
+    """A child process that one loop or several watch."""
 
-    __slots__ = ('watcher', 'loops', 'result', 'ended')
+    __slots__ = ('loops', 'result', 'ended')
 
-    def __init__(self, watcher):
-        self.watcher = watcher
-        self.loops = [watcher.loop]  # all that watch the same process
+    def __init__(self):
+        self.loops = []
         self.result = None  # (pid, status) once it has ended
         self.ended = None  # when
 
@@ -252,45 +251,52 @@ def _on_child_hook():
 def _watch_child(pid, callback=None, loop=None, ref=False):
     """Watch the child *pid* with *loop*; *callback* gets the watcher when it
     has ended."""
-    child = _Child((loop or get_hub().loop).child(pid, ref=ref))
+    child = _Child()
+    _watch_with(loop or get_hub().loop, pid, child, callback, ref)
     _watched_children[pid] = child
-    child.watcher.start(_on_child, child.watcher, callback, child)
+
+
+def _watch_with(loop, pid, child, callback=None, ref=False):
+    watcher = loop.child(pid, ref=ref)
+    child.loops.append(loop)
+    watcher.start(_on_child, watcher, callback, child)
 
 
 def _watch_here_too(pid, child):
     """Watch *child* with the calling thread's loop as well: the one that does
-    may be of a thread that has ended, or is busy.
-
-    :return: who is told first when the child ends, a `_Child`.
-    """
-    if child.result is not None or get_hub().loop in child.loops:
-        return child
-    try:
-        _watch_child(pid)
-    except ProcessLookupError:
-        return child  # its loop has got the status, and will tell
-    here = _watched_children[pid]
-    here.loops += child.loops
-    return here
+    may be of a thread that has ended, or is busy."""
+    loop = get_hub().loop
+    if child.result is None and loop not in child.loops:
+        try:
+            _watch_with(loop, pid, child)
+        except ProcessLookupError:
+            pass  # another loop has got the status, and will tell
 
 
 def _on_child(watcher, callback, child):
+    # In each loop that watches it; the first one to see the end tells of it.
     watcher.stop()
-    pid = watcher.pid
-    child.result = (pid, watcher.rstatus)
-    child.ended = monotonic()
-    child.watcher = None
-    if _watched_children.pop(pid, None) is not None:
-        _watched_children[pid] = child
-        _ended_children.append(child)
-    for exits in list(_waiting):
-        exits.set()
+    is_news = child.result is None
+    if is_news:
+        _note_end(watcher.pid, watcher.rstatus, child)
     try:
         if callback is not None:
             callback(watcher)
     finally:
-        _on_child_hook()
+        if is_news:
+            _on_child_hook()
         _reap_children()
+
+
+def _note_end(pid, status, child):
+    child.ended = monotonic()
+    if _watched_children.get(pid) is child:
+        _watched_children[pid] = _watched_children.pop(pid)
+    # From here on another thread may take it.
+    child.result = (pid, status)
+    _ended_children.append(child)
+    for exits in list(_waiting):
+        exits.set()
 
 
 def _reap_children(timeout=60):
@@ -368,7 +374,7 @@ def _wait_any(options):
 
 
 def _wait_watched(pid, child, options):
-    child = _watch_here_too(pid, child)
+    _watch_here_too(pid, child)
     # One that has ended will be here at the loop's next turn.
     if child.result is None and options & _WNOHANG and not (
             _has_ended(pid) and _may_wait()):
