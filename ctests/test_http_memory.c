@@ -70,6 +70,8 @@ static void streaming(scene *at)
 {
     if (gcore_http_start(at->request, 200, NULL, NULL, 0) < 0)
         return;
+    for (int i = 0; i < 20; i++)
+        gcore_http_write(at->request, much, 1);
     gcore_http_write(at->request, much, sizeof much);
     if (gcore_http_wait_sent(at->request, GCORE_FOREVER, note, at) == 0)
         at->waits++;
@@ -129,6 +131,7 @@ static void everything(void **state)
         .size = sizeof options,
         .flags = GCORE_HTTP_PROXY | GCORE_HTTP_REPORT |
                  GCORE_HTTP_ALLOW_FOLDED,
+        .coalesce = 3600 * SECOND,
     };
     bool failed = true;
     int k;

@@ -64,6 +64,7 @@ def engine_options(server):
                                      or server.idle_timeout),
         "idle_timeout": _nanoseconds(server.idle_timeout),
         "send_timeout": _nanoseconds(server.send_timeout),
+        "coalesce": _nanoseconds(server.coalesce),
         "discard": 1 << 62,
     }
     if server.max_body is not None:

@@ -906,6 +906,10 @@ class WSGIServer(StreamServer):
     #: Seconds for which a client may take nothing of a response.
     send_timeout = None
 
+    #: Seconds that small pieces of a response which follow each other quickly
+    #: may wait to be sent together; None: each is sent at once. The engine's.
+    coalesce = 0.0002
+
     #: How lines of `log` look: text as gunicorn takes it, see
     #: `_pywsgi_log.AccessFormat`; or a function of the handler.
     access_log_format = None
@@ -936,7 +940,8 @@ class WSGIServer(StreamServer):
     _options = (
         "strict", "max_request_line", "max_headers", "max_header_bytes",
         "use_engine", "max_body", "idle_timeout", "header_timeout", "body_timeout",
-        "min_body_rate", "send_timeout", "access_log_format", "metrics_path")
+        "min_body_rate", "send_timeout", "coalesce", "access_log_format",
+        "metrics_path")
 
     base_env = {
         "GATEWAY_INTERFACE": "CGI/1.1",

@@ -109,6 +109,10 @@ typedef struct gcore_http_request gcore_http_request;
  *   discard          bytes of a body that are read and thrown away to keep a
  *                    connection whose application did not read it (65536);
  *                    beyond it the connection is closed
+ *   coalesce         nanoseconds for which small pieces of an answer that
+ *                    follow each other quickly may wait to be sent together
+ *                    (200 us), even if the hub has no turn meanwhile: see
+ *                    gcore_http_write
  */
 typedef struct gcore_http_options {
     size_t size;
@@ -129,6 +133,7 @@ typedef struct gcore_http_options {
     uint32_t turn;
     uint32_t buffer;
     int64_t discard;
+    int64_t coalesce;
 } gcore_http_options;
 
 /*
@@ -485,6 +490,11 @@ GCORE_API int gcore_http_start(gcore_http_request *request, int status,
  * Sends a piece of the body; what the kernel does not take at once is copied.
  * Where the answer has no body (HEAD, 204, 304), it is dropped. An empty
  * piece sends the head, if it has not left.
+ * When several small pieces have followed each other within a quarter of the
+ * server's `coalesce`, the next ones are collected: they leave together, with
+ * what makes them 16 KiB, with the answer's end, in the hub's next turn, or
+ * by a thread of the server's after `coalesce`. An error that they meet is
+ * told by a later call.
  * Returns 0; 1 when so much waits to be sent that the caller should do so
  * too, see gcore_http_wait_sent; -EINVAL when no answer has begun; -EALREADY
  * when it is finished; -EMSGSIZE when it would exceed the Content-Length

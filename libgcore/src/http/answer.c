@@ -345,6 +345,7 @@ int gcore_http_start(gcore_http_request *request, int status,
     } else {
         begin(request, &it, status, -1);
         compose(request, &it, -1, reason, headers, headers_size, &head);
+        gcore__http_collected_begin(conn);
         error = gcore__http_cork(conn, head.pieces, 5);
     }
     gcore__http_conn_leave(conn);
@@ -384,12 +385,12 @@ static int send_piece(gcore_http_request *request, const void *data,
 
     if (request->mode != GCORE__HTTP_CHUNKS || size == 0) {
         pieces[0] = piece_of(data, size);
-        return gcore__http_send(request->conn, pieces, 1);
+        return gcore__http_send_on(request->conn, pieces, 1);
     }
     pieces[0] = chunk_line(line, size);
     pieces[1] = piece_of(data, size);
     pieces[2] = piece_of("\r\n", 2);
-    return gcore__http_send(request->conn, pieces, 3);
+    return gcore__http_send_on(request->conn, pieces, 3);
 }
 
 /* Counts a piece against the length announced; how much of it is to go. */

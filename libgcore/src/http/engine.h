@@ -12,6 +12,7 @@
 #define GCORE__HTTP_ENGINE_H
 
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -26,6 +27,31 @@ typedef struct gcore__http_conn gcore__http_conn;
 
 /* Where the connection's input comes from on its first way. */
 #define GCORE__HTTP_SCRATCH 65536
+
+/* What was collected to be sent together, and the thread that sends it if
+ * nobody else does: collect.c. */
+typedef struct gcore__http_collector {
+    gcore__link conns;
+    int64_t time;       /* nanoseconds that a piece may wait; 0 or less: none */
+    gcore__ready turn;  /* sends all in the hub's next turn */
+    unsigned generation; /* gcore__fork_generation, of the lock and thread */
+    bool running;
+    bool asleep; /* until it is woken */
+    bool over;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    pthread_t thread;
+} gcore__http_collector;
+
+/* A connection's part of it. */
+typedef struct gcore__http_collected {
+    gcore__link link;
+    int64_t due;  /* GCORE_FOREVER: nothing is */
+    int64_t sent; /* by the thread: bytes of `out`, or an error */
+    int64_t last; /* when a piece was written */
+    uint8_t streak; /* pieces that have followed quickly */
+    bool listed;
+} gcore__http_collected;
 
 struct gcore_http_server {
     gcore_hub *hub;
@@ -51,6 +77,8 @@ struct gcore_http_server {
     gcore__ready drained;
     gcore_watch *drain_timer;
     bool drain_waits;
+
+    gcore__http_collector collector;
 
     int64_t date_second;
     char date[40];
@@ -86,7 +114,8 @@ struct gcore__http_conn {
     gcore_watch *input;
     gcore_watch *output; /* made when first blocked */
     gcore__buffer in;
-    gcore__buffer out;
+    gcore__buffer out; /* see collect.c for who may touch it */
+    gcore__http_collected collected;
     gcore__http_scan scan;
     gcore__ready again; /* more heads may be in `in` */
     int64_t deadline;   /* when the head, or the idle peer, is too late */
@@ -201,6 +230,9 @@ int gcore__http_send(gcore__http_conn *conn, struct iovec *pieces, int count);
 /* Sends nothing yet: the next send goes with it. */
 int gcore__http_cork(gcore__http_conn *conn, struct iovec *pieces, int count);
 int gcore__http_flush(gcore__http_conn *conn);
+
+/* Ends the connection for an error of sending; returns that. */
+int gcore__http_lose(gcore__http_conn *conn, int error);
 void gcore__http_output_close(gcore__http_conn *conn);
 
 /* Sends the request's file behind what waits. */
@@ -208,6 +240,20 @@ void gcore__http_file_begin(gcore__http_conn *conn);
 
 /* Bytes that wait to be sent, a file's aside. */
 size_t gcore__http_unsent(const gcore__http_conn *conn);
+
+/* collect.c: sends pieces of a body whose next piece may follow soon. */
+int gcore__http_send_on(gcore__http_conn *conn, struct iovec *pieces,
+                        int count);
+
+/* A new answer begins. */
+void gcore__http_collected_begin(gcore__http_conn *conn);
+
+/* Before `out` is used: it is the hub's thread's alone then. 0, or the error
+ * that sending it has met. */
+int gcore__http_reclaim(gcore__http_conn *conn);
+
+void gcore__http_collector_init(gcore__http_collector *it, int64_t time);
+void gcore__http_collector_end(gcore__http_collector *it, gcore_hub *hub);
 
 /* body.c */
 int gcore__http_body_begin(const gcore_http_server *server,

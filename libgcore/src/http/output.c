@@ -15,9 +15,7 @@ size_t gcore__http_unsent(const gcore__http_conn *conn)
     return gcore__buffer_size(&conn->out);
 }
 
-/* Error ends */
-
-static int lose(gcore__http_conn *conn, int error)
+int gcore__http_lose(gcore__http_conn *conn, int error)
 {
     if (error == -ENOMEM)
         gcore__http_conn_reset(conn, error);
@@ -63,16 +61,7 @@ static int block(gcore__http_conn *conn)
     conn->blocked = true;
     conn->stalled = stall_deadline(conn);
     error = watch_output(conn);
-    return error < 0 ? lose(conn, error) : 0;
-}
-
-void gcore__http_output_close(gcore__http_conn *conn)
-{
-    if (!conn->output)
-        return;
-    gcore_watch_stop(conn->output);
-    gcore_watch_unref(conn->output);
-    conn->output = NULL;
+    return error < 0 ? gcore__http_lose(conn, error) : 0;
 }
 
 /* Sending */
@@ -88,6 +77,30 @@ static int64_t push(gcore__http_conn *conn, struct iovec *pieces, int count,
         return -ECANCELED;
     sent = gcore__wire_send(conn, pieces, count, more);
     return sent == -EAGAIN ? 0 : sent;
+}
+
+/* What was collected would have left at once otherwise: the kernel may have
+ * it, for what that is worth now. */
+static void send_collected(gcore__http_conn *conn)
+{
+    struct iovec piece;
+
+    if (!conn->collected.listed || gcore__http_reclaim(conn) < 0)
+        return;
+    piece.iov_base = gcore__buffer_first(&conn->out);
+    piece.iov_len = gcore__http_unsent(conn);
+    if (piece.iov_len)
+        push(conn, &piece, 1, false);
+}
+
+void gcore__http_output_close(gcore__http_conn *conn)
+{
+    send_collected(conn);
+    if (!conn->output)
+        return;
+    gcore_watch_stop(conn->output);
+    gcore_watch_unref(conn->output);
+    conn->output = NULL;
 }
 
 /* Keeps what is left behind the first `sent` bytes. */
@@ -119,18 +132,27 @@ static size_t size_of(const struct iovec *pieces, int count)
 
 int gcore__http_cork(gcore__http_conn *conn, struct iovec *pieces, int count)
 {
-    return keep_rest(conn, pieces, count, 0) < 0 ? lose(conn, -ENOMEM) : 0;
+    int error = gcore__http_reclaim(conn);
+
+    if (error == 0)
+        error = keep_rest(conn, pieces, count, 0);
+    return error < 0 ? gcore__http_lose(conn, error) : 0;
 }
 
 static int send_pieces(gcore__http_conn *conn, struct iovec *pieces, int count,
                        bool more)
 {
     struct iovec all[MOST_PIECES + 1];
+    int error = gcore__http_reclaim(conn);
     size_t waiting = gcore__http_unsent(conn);
     int64_t sent;
 
+    if (error < 0)
+        return gcore__http_lose(conn, error);
     if (conn->blocked)
         return gcore__http_cork(conn, pieces, count);
+    if (!waiting && !count)
+        return 0;
     all[0] = (struct iovec){
         .iov_base = waiting ? gcore__buffer_first(&conn->out) : NULL,
         .iov_len = waiting,
@@ -140,7 +162,7 @@ static int send_pieces(gcore__http_conn *conn, struct iovec *pieces, int count,
     sent = push(conn, waiting ? all : all + 1, waiting ? count + 1 : count,
                 more);
     if (sent < 0)
-        return lose(conn, (int)sent);
+        return gcore__http_lose(conn, (int)sent);
     if ((size_t)sent == waiting + size_of(pieces, count)) {
         gcore__buffer_clear(&conn->out);
         return 0;
@@ -153,7 +175,7 @@ static int send_pieces(gcore__http_conn *conn, struct iovec *pieces, int count,
         sent -= (int64_t)waiting;
     }
     if (keep_rest(conn, pieces, count, (size_t)sent) < 0)
-        return lose(conn, -ENOMEM);
+        return gcore__http_lose(conn, -ENOMEM);
     return block(conn);
 }
 
@@ -225,7 +247,7 @@ static int send_waiting(gcore__http_conn *conn)
         return 1;
     sent = push(conn, &piece, 1, false);
     if (sent < 0)
-        return lose(conn, (int)sent);
+        return gcore__http_lose(conn, (int)sent);
     if (sent > 0)
         conn->stalled = stall_deadline(conn);
     gcore__buffer_use(&conn->out, (size_t)sent);
@@ -267,7 +289,7 @@ static void out_of_time(gcore__http_conn *conn)
     }
     error = watch_output(conn);
     if (error < 0)
-        lose(conn, error);
+        gcore__http_lose(conn, error);
 }
 
 static void on_output(void *arg, int64_t result)
@@ -306,7 +328,7 @@ int gcore_http_wait_sent(gcore_http_request *request, int64_t deadline,
     if (conn->blocked && request->sent_wait.waits) {
         error = watch_output(conn);
         if (error < 0)
-            lose(conn, error);
+            gcore__http_lose(conn, error);
     } else if (request->sent_wait.waits) { /* corked */
         gcore__http_flush(conn);
         tell_sent(conn);

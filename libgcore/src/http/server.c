@@ -16,6 +16,7 @@
 #define MOST_BYTES (UINT32_C(1) << 28)
 
 #define SECONDS(n) ((n) * INT64_C(1000000000))
+#define MICROSECONDS(n) ((n) * INT64_C(1000))
 
 /* Options */
 
@@ -71,6 +72,7 @@ static int read_options(const gcore_http_options *given,
     set_time(&options->idle_timeout, SECONDS(75));
     set_time(&options->send_timeout, SECONDS(60));
     set_time(&options->discard, 65536);
+    set_time(&options->coalesce, MICROSECONDS(200));
     return 0;
 }
 
@@ -232,6 +234,7 @@ int gcore_http_server_close(gcore_http_server *server)
     gcore_watch_unref(server->life);
     gcore__http_accept_close(server);
     close_connections(server);
+    gcore__http_collector_end(&server->collector, server->hub);
     while ((request = first_waiting(server)) != NULL)
         gcore_http_request_unref(request);
     end_drain(server, -ECANCELED);
@@ -306,6 +309,7 @@ int gcore_http_server_new(gcore_hub *hub, const gcore_http_options *given,
         gcore__free(server);
         return error;
     }
+    gcore__http_collector_init(&server->collector, options.coalesce);
     gcore__hub_hold(hub);
     *out = server;
     return 0;

@@ -654,6 +654,7 @@ static int read_option(gcore_http_options *options, const char *name,
     AMOUNT(idle_timeout)
     AMOUNT(send_timeout)
     AMOUNT(discard)
+    AMOUNT(coalesce)
     if (strcmp(name, "flags") == 0) {
         options->flags = (unsigned)number;
         return 0;
