@@ -168,6 +168,27 @@ class TestTransfer:
         assert sent == [b'wrapped']
         assert pair[1].recv(20) == b'plainwrapped'
 
+    def test_sendall_by_a_send_as_libraries_write_it(self, pair):
+        """No place for a timeout, or one among the keywords."""
+        class Counting(socket.socket):
+            sends = 0
+
+            def send(self, data, flags=0, **kwargs):
+                self.sends += 1
+                return super().send(data, flags, **kwargs)
+
+        class WithoutTimeout(Counting):
+            def send(self, data, flags=0):
+                return super().send(data, flags)
+
+        for kind, seconds in ((Counting, 20), (Counting, None),
+                              (WithoutTimeout, None)):
+            with kind(fileno=os.dup(pair[0].fileno())) as sock:
+                sock.settimeout(seconds)
+                sock.sendall(b'some')
+                assert sock.sends == 1
+            assert pair[1].recv(10) == b'some'
+
     def test_sendall_takes_arguments_by_name(self, pair):
         pair[0].sendall(data=b'abc', flags=0)
         pair[0].sendall(b'def', flags=socket.MSG_DONTWAIT)

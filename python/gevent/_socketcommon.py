@@ -558,9 +558,17 @@ def _sendall(sock, view, flags):
         seconds = _Deadline(sock.timeout).left
     while view:
         try:
-            view = view[sock.send(view[:slice_size], flags, seconds()):]
+            view = view[_send_some(sock, view[:slice_size], flags,
+                                   seconds()):]
         except BlockingIOError:
             raise timeout('timed out') from None
+
+
+def _send_some(sock, view, flags, seconds):
+    # A subclass's send() need not know of timeouts if there is none.
+    if seconds is None:
+        return sock.send(view, flags)
+    return sock.send(view, flags, timeout=seconds)
 
 
 def _no_time():
