@@ -9,7 +9,7 @@ from libgcore import _engine
 if _engine.ACCELERATED:
     from libgcore._accel import TaskQueue as _TaskQueue
 else:
-    from libgcore._plain_tasks import TaskQueue as _TaskQueue
+    from libgcore._plain_taskqueue import TaskQueue as _TaskQueue
 
 __all__ = [
     'Lock',

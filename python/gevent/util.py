@@ -98,7 +98,7 @@ def is_idle_threadpool_worker(frame):
     """Is *frame* the innermost one of a thread pool's worker that waits for
     something to do? (bool)"""
     return (frame.f_globals.get('__name__'), frame.f_code.co_name) in (
-        ('gevent._threading', 'get'), ('libgcore._plain_tasks', '_get'))
+        ('gevent._threading', 'get'), ('libgcore._plain_taskqueue', '_get'))
 
 
 def _without_own_frames(frame):

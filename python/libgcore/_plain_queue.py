@@ -9,12 +9,12 @@ from collections import deque
 from heapq import heapify, heappop, heappush
 from queue import Empty, Full
 
-from libgcore import _plain
-from libgcore._plain import guard
+from libgcore._plain_base import get_hub, get_hub_if_exists, guard
 from libgcore._plain_sync import (
     UNSET, Links, Place, as_seconds, call_timed, deadline_after, in_hub,
     refuse_pickling,
 )
+from libgcore._plain_wait import Wait, pause
 
 __all__ = [
     'Channel', 'LifoQueue', 'PriorityQueue', 'Queue', 'ShutDown',
@@ -148,9 +148,9 @@ class SimpleQueue:
             self._putters.tell_until(self, self._maxsize - self._qsize())
 
     def _park(self, links, place, ready, deadline, tell):
-        _plain.get_hub()
+        get_hub()
         if self.hub is None:
-            self.hub = _plain.get_hub_if_exists()
+            self.hub = get_hub_if_exists()
         try:
             return links.park(place, self, ready, deadline)
         except:
@@ -470,7 +470,7 @@ class Channel:
         return True
 
     def _new_wait(self):
-        wait = _plain.Wait(self)
+        wait = Wait(self)
         if self.hub is None:
             self.hub = wait.hub
         return wait
@@ -507,7 +507,7 @@ class Channel:
                 self._putters.append(offer)
         if given:
             if not in_hub():
-                _plain.pause()  # the getter runs first
+                pause()  # the getter runs first
             return
         if not waits:
             raise Full
@@ -545,7 +545,7 @@ class Channel:
     def _take_offer(self):
         # The first that still stands; its putter is yet to be woken if it is
         # of this thread.
-        hub = _plain.get_hub_if_exists()
+        hub = get_hub_if_exists()
         while self._putters:
             item, putter = self._putters.popleft()
             if putter is None or putter.hub is hub:
@@ -563,7 +563,7 @@ class Channel:
             putter.wake()
             return item
         try:
-            _plain.pause(putter)
+            pause(putter)
         except:
             self._give_back(item)
             raise

@@ -14,8 +14,8 @@ from time import monotonic as _monotonic
 
 from greenlet import getcurrent
 
-from libgcore import _plain
-from libgcore._plain import guard
+from libgcore._plain_base import get_hub, get_hub_if_exists, guard
+from libgcore._plain_wait import Wait, pause
 
 __all__ = [
     'BoundedSemaphore', 'Event', 'Linkable', 'Links', 'NO_TIMER', 'Place',
@@ -38,7 +38,7 @@ if hasattr(os, 'register_at_fork'):
 
 def in_hub():
     """True in the hub greenlet itself, which can never wait."""
-    hub = _plain.get_hub_if_exists()
+    hub = get_hub_if_exists()
     return hub is not None and getcurrent() is hub
 
 
@@ -123,17 +123,17 @@ class _Link:
 
     def __init__(self, callback):
         self.callback = callback
-        self.hub = _plain.get_hub_if_exists()
+        self.hub = get_hub_if_exists()
         self.told = False
 
     def tell(self, owner):
         """Queue it on the loop of the thread that linked it."""
-        hub = self.hub or _plain.get_hub()
+        hub = self.hub or get_hub()
         loop = hub.loop
         if loop is None or not getattr(loop, 'is_open', True):
-            hub = _plain.get_hub()
+            hub = get_hub()
             loop = hub.loop
-        if hub is _plain.get_hub_if_exists():
+        if hub is get_hub_if_exists():
             loop.run_callback(self, owner)
         else:
             loop.run_callback_threadsafe(self, owner)
@@ -152,7 +152,7 @@ class _Link:
         try:
             callback(owner)
         except:  # pylint:disable=bare-except
-            hub = self.hub or _plain.get_hub()
+            hub = self.hub or get_hub()
             hub.handle_error((callback, owner), *sys.exc_info())
         owner._passed()
 
@@ -251,19 +251,8 @@ class Links:
 
     def run_one(self):
         """In the hub: let one that was told run right now."""
-        loop = _plain.get_hub().loop
-        for place in list(self.places):
-            wait = place.wait
-            if (type(wait) is _plain.Wait and wait._state == _plain._QUEUED
-                    and wait._loop is loop and wait._error is None):
-                target = wait.greenlet
-                wait._state = _plain._RESUMED
-                try:
-                    target.switch()
-                except:  # pylint:disable=bare-except
-                    loop._report(target)
-                return True
-        return False
+        return any(type(place.wait) is Wait and place.wait._run_queued()
+                   for place in list(self.places))
 
     def park(self, place, subject, ready, deadline, is_lock=False):
         """Wait until told, or until ``ready()`` is seen: True, with `place`
@@ -271,10 +260,10 @@ class Links:
         exception it is out, too; `place.told` says whether the word has to be
         passed on."""
         keep = is_lock and _thread_ident() != _main_ident
-        if keep and _plain.get_hub_if_exists() is None:
+        if keep and get_hub_if_exists() is None:
             wait = _NativeWait()
         else:
-            wait = _plain.Wait(subject)
+            wait = Wait(subject)
         with guard:
             # Another thread may have been quicker.
             if ready():
@@ -340,7 +329,7 @@ class Linkable:
 
     def _bind_hub(self):
         if self._hub is None:
-            self._hub = _plain.get_hub_if_exists()
+            self._hub = get_hub_if_exists()
 
     def linkcount(self):
         """How many greenlets wait and callbacks are linked."""
@@ -381,7 +370,7 @@ class Linkable:
 
     def _wait_once(self, timeout):
         deadline = deadline_after(timeout)
-        _plain.get_hub()
+        get_hub()
         self._bind_hub()
         place = Place()
         if not self._links.park(place, self, self.ready, deadline):
@@ -416,7 +405,7 @@ class Event(Linkable):
         self._flag = True
         if not self._links.places:
             return
-        hub = _plain.get_hub_if_exists()
+        hub = get_hub_if_exists()
         if hub is not None and not self._set_is_underway():
             self._set_in = hub.loop
             self._set_position = hub.loop._taken + len(hub.loop._queue)
@@ -425,7 +414,7 @@ class Event(Linkable):
     def _set_is_underway(self):
         # set() wakes everyone who waits by the time its turn in the queue
         # comes, also when clear() follows at once.
-        hub = _plain.get_hub_if_exists()
+        hub = get_hub_if_exists()
         return (hub is not None and hub.loop is self._set_in
                 and hub.loop._taken <= self._set_position)
 
@@ -442,9 +431,9 @@ class Event(Linkable):
             if ((not self._flag or any(
                     place.told and place.wait is not None
                     for place in self._links.places))
-                    and _plain.get_hub_if_exists() is not None
+                    and get_hub_if_exists() is not None
                     and not in_hub()):
-                _plain.pause()
+                pause()
             return True
         return call_timed(self._wait_for_flag, timeout, False)
 
@@ -554,7 +543,7 @@ class Semaphore(Linkable):
             if self._counter <= 0:
                 return False
             self._counter -= 1
-            hub = _plain.get_hub_if_exists()
+            hub = get_hub_if_exists()
             if not self._counter and hub is not None:
                 self._holder = getattr(hub.loop, 'running_id', 0)
             return True
@@ -762,7 +751,7 @@ class Timeout(BaseException):
     def timer(self):
         """Its timer."""
         if self._timer is None:
-            self._timer = _plain.get_hub().loop.timer(
+            self._timer = get_hub().loop.timer(
                 self._after, ref=self._ref, priority=self._priority)
         return self._timer
 

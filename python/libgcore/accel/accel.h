@@ -143,6 +143,10 @@ int accel_wait_wake(WaitObject *wait, PyObject *value);
  * that cannot be (another thread's), as accel_wait_wake. */
 int accel_wait_run(WaitObject *wait);
 
+/* There, too: let the greenlet run right now if it has been woken already and
+ * its turn has not come; false when that is not so. */
+bool accel_wait_run_queued(WaitObject *wait);
+
 /* Take back a wake-up whose greenlet has not run yet; false when too late.
  * The wait can be woken again, and keeps its place in the run queue then. */
 bool accel_wait_unwake(WaitObject *wait);

@@ -333,21 +333,10 @@ void accel_links_untell_beyond(accel_links *links, Py_ssize_t enough)
 
 bool accel_links_run_one(accel_links *links)
 {
-    LoopObject *loop = accel_current_loop(0);
     for (Py_ssize_t i = 0; i < links->count; i++) {
-        WaitObject *wait = (WaitObject *)at(links, i)->what;
-        if (!is_wait((PyObject *)wait) || wait->state != WAIT_QUEUED
-            || wait->loop != loop || wait->error)
-            continue;
-        PyObject *greenlet = wait->greenlet;
-        Py_INCREF(greenlet);
-        wait->state = WAIT_RESUMED; /* the run queue will pass over it */
-        PyObject *result = PyObject_CallMethod(greenlet, "switch", NULL);
-        if (!result)
-            accel_loop_report(loop, greenlet);
-        Py_XDECREF(result);
-        Py_DECREF(greenlet);
-        return true;
+        PyObject *what = at(links, i)->what;
+        if (is_wait(what) && accel_wait_run_queued((WaitObject *)what))
+            return true;
     }
     return false;
 }

@@ -278,22 +278,37 @@ int accel_wait_wake(WaitObject *wait, PyObject *value)
     return 1;
 }
 
-int accel_wait_run(WaitObject *wait)
+/* Let its greenlet go on out of a callback of the hub. */
+static void run_now(WaitObject *wait)
 {
     LoopObject *loop = wait->loop;
-    if (wait->state != WAIT_PARKED || wait->woken
-        || loop != accel_current_loop(0) || !accel_in_hub())
-        return accel_wait_wake(wait, NULL);
     PyObject *greenlet = wait->greenlet;
     Py_INCREF(greenlet);
-    wait->woken = true;
-    wait->state = WAIT_RESUMED;
+    wait->state = WAIT_RESUMED; /* the run queue passes over it */
     PyObject *result = PyObject_CallMethod(greenlet, "switch", NULL);
     if (!result)
         accel_loop_report(loop, greenlet);
     Py_XDECREF(result);
     Py_DECREF(greenlet);
+}
+
+int accel_wait_run(WaitObject *wait)
+{
+    if (wait->state != WAIT_PARKED || wait->woken
+        || wait->loop != accel_current_loop(0) || !accel_in_hub())
+        return accel_wait_wake(wait, NULL);
+    wait->woken = true;
+    run_now(wait);
     return 1;
+}
+
+bool accel_wait_run_queued(WaitObject *wait)
+{
+    if (wait->state != WAIT_QUEUED || wait->error
+        || wait->loop != accel_current_loop(0))
+        return false;
+    run_now(wait);
+    return true;
 }
 
 bool accel_wait_unwake(WaitObject *wait)

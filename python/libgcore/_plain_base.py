@@ -1,0 +1,129 @@
+"""What the files of the plain twin share: errors, moments, the hub of each
+thread."""
+import errno
+import os
+import sys
+import threading
+# Taken before anything can be patched.
+from _thread import RLock as _NativeRLock
+
+from greenlet import greenlet
+
+from libgcore._binding import ffi, lib
+
+__all__ = [
+    'FOREVER', 'NS', 'check', 'configure', 'deadline_in', 'error_type',
+    'get_hub', 'get_hub_if_exists', 'guard', 'has_plain_switch',
+    'is_directly_switchable', 'plain_switch', 'raise_error', 'set_hub',
+]
+
+FOREVER = lib.GCORE_FOREVER
+NS = 1000000000
+
+plain_switch = greenlet.switch
+
+#: Held for what threads must not do at the same time; in the accelerator it
+#: is the interpreter's lock. Never while switching.
+guard = _NativeRLock()
+
+_threads = threading.local()
+_factory = _end_hub = None
+_errors = {}
+
+
+def configure(factory, errors, end_hub=None):
+    """`factory()` makes a hub for a thread that needs one; `errors` maps
+    names to the exception classes raised from here; `end_hub(hub)` is called
+    by a thread that ends and has one."""
+    global _factory, _errors, _end_hub
+    _factory = factory
+    _errors = errors
+    _end_hub = end_hub
+
+
+class _ThreadEnd:
+    """Goes with the thread that made it."""
+
+    def __init__(self):
+        self._thread = threading.get_ident()
+        self.hub = None
+
+    def __del__(self):
+        if (self.hub is not None and _end_hub is not None
+                and self._thread == threading.get_ident()
+                and not sys.is_finalizing()):
+            _end_hub(self.hub)
+
+
+def error_type(name):
+    """An exception class of gevent.exceptions by its name."""
+    return _errors.get(name, RuntimeError)
+
+
+def get_hub():
+    """The hub of the calling thread; made on first use."""
+    hub = getattr(_threads, 'hub', None)
+    if hub is None:
+        if _factory is None:
+            raise RuntimeError('no hub factory: import gevent first')
+        hub = _factory()
+        set_hub(hub)
+    return hub
+
+
+def get_hub_if_exists():
+    """The hub of the calling thread, or None."""
+    return getattr(_threads, 'hub', None)
+
+
+def set_hub(hub):
+    """Make `hub` the calling thread's; None forgets it."""
+    _threads.hub = hub
+    if not hasattr(_threads, 'end'):
+        _threads.end = _ThreadEnd()
+    _threads.end.hub = hub
+
+
+def raise_error(code):
+    """Raise what stands for an error of the engine's."""
+    if code == -errno.ENOMEM:
+        raise MemoryError
+    if code == -errno.EINVAL:
+        raise ValueError(ffi.string(lib.gcore_error_text(code)).decode())
+    if code > -10000:
+        raise OSError(-code, os.strerror(-code))
+    raise OSError('%s: %s' % (
+        ffi.string(lib.gcore_error_name(code)).decode(),
+        ffi.string(lib.gcore_error_text(code)).decode()))
+
+
+def check(code):
+    """Raise for an error of the engine's; its other results are returned."""
+    if code < 0:
+        raise_error(code)
+    return code
+
+
+def deadline_in(seconds):
+    """The engine time `seconds` from now."""
+    seconds = seconds + 0.0  # unlike float(), no text
+    if seconds != seconds:
+        raise ValueError('a timeout must be a number of seconds, not nan')
+    now = lib.gcore_clock()
+    if seconds <= 0:
+        return now
+    if seconds >= 9.0e9:
+        return FOREVER - 1
+    return now + int(seconds * NS)
+
+
+def has_plain_switch(target):
+    """Whether neither a greenlet nor its type overrides switch()."""
+    return (type(target).switch is plain_switch
+            and 'switch' not in target.__dict__)
+
+
+def is_directly_switchable(target):
+    """Whether any greenlet may switch to `target`, and not the hub alone,
+    which starts those that have not run."""
+    return greenlet.__bool__(target) and has_plain_switch(target)
