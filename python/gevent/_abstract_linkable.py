@@ -4,6 +4,6 @@ from libgcore import _engine
 if _engine.ACCELERATED:
     from libgcore._accel import Linkable as AbstractLinkable
 else:
-    from libgcore._plain_sync import Linkable as AbstractLinkable
+    from libgcore._plain_links import Linkable as AbstractLinkable
 
 __all__ = ['AbstractLinkable']

@@ -7,8 +7,8 @@ if _engine.ACCELERATED:
     from libgcore._accel import BoundedSemaphore as _BoundedSemaphore
     from libgcore._accel import Semaphore as _Semaphore
 else:
-    from libgcore._plain_sync import BoundedSemaphore as _BoundedSemaphore
-    from libgcore._plain_sync import Semaphore as _Semaphore
+    from libgcore._plain_semaphore import BoundedSemaphore as _BoundedSemaphore
+    from libgcore._plain_semaphore import Semaphore as _Semaphore
 
 __all__ = [
     'Semaphore',

@@ -15,9 +15,9 @@ if _engine.ACCELERATED:
     from libgcore._accel import Event as _Event
     from libgcore._accel import Result as _Result
 else:
-    from libgcore._plain_sync import UNSET as _UNSET
-    from libgcore._plain_sync import Event as _Event
-    from libgcore._plain_sync import Result as _Result
+    from libgcore._plain_event import UNSET as _UNSET
+    from libgcore._plain_event import Event as _Event
+    from libgcore._plain_event import Result as _Result
 
 __all__ = [
     'Event',

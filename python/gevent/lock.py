@@ -13,7 +13,7 @@ from libgcore import _engine
 if _engine.ACCELERATED:
     from libgcore._accel import RLock as _RLock
 else:
-    from libgcore._plain_sync import RLock as _RLock
+    from libgcore._plain_rlock import RLock as _RLock
 
 __all__ = [
     'Semaphore',

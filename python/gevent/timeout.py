@@ -9,8 +9,8 @@ if _engine.ACCELERATED:
     from libgcore._accel import NO_TIMER as _NO_TIMER
     from libgcore._accel import Timeout as _Timeout
 else:
-    from libgcore._plain_sync import NO_TIMER as _NO_TIMER
-    from libgcore._plain_sync import Timeout as _Timeout
+    from libgcore._plain_timeout import NO_TIMER as _NO_TIMER
+    from libgcore._plain_timeout import Timeout as _Timeout
 
 __all__ = [
     'Timeout',

@@ -1,26 +1,38 @@
-"""What the files of the plain twin share: errors, moments, the hub of each
-thread."""
+"""What the files of the plain twin share: the hub of each thread, errors,
+moments."""
 import errno
 import os
 import sys
 import threading
 # Taken before anything can be patched.
 from _thread import RLock as _NativeRLock
+from time import monotonic as _monotonic
 
-from greenlet import greenlet
+from greenlet import getcurrent, greenlet
 
 from libgcore._binding import ffi, lib
 
 __all__ = [
-    'FOREVER', 'NS', 'check', 'configure', 'deadline_in', 'error_type',
-    'get_hub', 'get_hub_if_exists', 'guard', 'has_plain_switch',
-    'is_directly_switchable', 'plain_switch', 'raise_error', 'set_hub',
+    'FOREVER', 'NS', 'UNSET', 'as_seconds', 'check', 'configure',
+    'deadline_after', 'deadline_in', 'error_type', 'get_hub',
+    'get_hub_if_exists', 'guard', 'has_plain_switch', 'in_hub',
+    'is_directly_switchable', 'plain_switch', 'raise_error', 'refuse_pickling',
+    'seconds_to', 'set_hub',
 ]
 
 FOREVER = lib.GCORE_FOREVER
 NS = 1000000000
 
 plain_switch = greenlet.switch
+
+
+class _Unset:
+
+    __slots__ = ()
+
+
+#: What stands for no value, where None is one.
+UNSET = _Unset()
 
 #: Held for what threads must not do at the same time; in the accelerator it
 #: is the interpreter's lock. Never while switching.
@@ -105,7 +117,7 @@ def check(code):
 
 
 def deadline_in(seconds):
-    """The engine time `seconds` from now."""
+    """The engine's time, in nanoseconds, `seconds` from now."""
     seconds = seconds + 0.0  # unlike float(), no text
     if seconds != seconds:
         raise ValueError('a timeout must be a number of seconds, not nan')
@@ -127,3 +139,31 @@ def is_directly_switchable(target):
     """Whether any greenlet may switch to `target`, and not the hub alone,
     which starts those that have not run."""
     return greenlet.__bool__(target) and has_plain_switch(target)
+
+
+def in_hub():
+    """True in the hub greenlet itself, which can never wait."""
+    hub = get_hub_if_exists()
+    return hub is not None and getcurrent() is hub
+
+
+def as_seconds(value):
+    """`value` as a float; TypeError unless it is a number."""
+    if isinstance(value, (str, bytes, bytearray)):
+        raise TypeError('must be real number, not %s' % type(value).__name__)
+    return float(value)
+
+
+def deadline_after(seconds):
+    """The time of time.monotonic() `seconds` from now; None for None."""
+    return None if seconds is None else _monotonic() + as_seconds(seconds)
+
+
+def seconds_to(deadline):
+    """What is left until such a moment; None for None."""
+    return None if deadline is None else max(0.0, deadline - _monotonic())
+
+
+def refuse_pickling(self, _protocol):
+    """What objects that greenlets wait for have as ``__reduce_ex__``."""
+    raise TypeError('cannot pickle %r object' % (type(self).__name__,))
