@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #ifdef GCORE_WITH_TLS
 
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 static char path[] = "/tmp/gcore-http-XXXXXX";
@@ -283,6 +285,46 @@ static void cut_answers(bool tls)
     echo_close(&it.server);
 }
 
+/* What there is of it is sent; TLS says then that it was not all. */
+static void cut_politely(bool tls)
+{
+    static const char *const heads[] = {
+        "GET / HTTP/1.0\r\n\r\n",
+        /* after which the server reads on before it closes */
+        "POST / HTTP/1.0\r\nContent-Length: 9\r\n\r\n",
+    };
+    gcore_http_request *request = NULL;
+
+    for (int i = 0; i < 2; i++) {
+        taking_open(&it.server, NULL);
+        connect_line(tls);
+        say(heads[i], strlen(heads[i]));
+        UNTIL(it.server.hub,
+              gcore_http_server_take(it.server.server, &request, 1) == 1);
+        assert_ok(gcore_http_start(request, 200, NULL, NULL, 0));
+        assert_true(gcore_http_write(request, "half", 4) >= 0);
+        assert_ok(gcore_http_cut(request));
+        gcore_http_request_unref(request);
+        UNTIL(it.server.hub, it.ended);
+        assert_memory_equal(it.got + it.size - 4, "half", 4);
+        assert_int_equal(it.end, tls ? -ECONNRESET : 0);
+        hang_up();
+        echo_close(&it.server);
+    }
+}
+
+static void plain_cut_politely(void **state)
+{
+    (void)state;
+    cut_politely(false);
+}
+
+static void tls_cut_politely(void **state)
+{
+    (void)state;
+    cut_politely(true);
+}
+
 static void plain_cut_answers(void **state)
 {
     (void)state;
@@ -355,6 +397,94 @@ static void tls_without_memory(void **state)
     without_memory(true);
 }
 
+/* A client that asks for new keys again and again, and does not read: in the
+ * end the server cannot tell that it has them. */
+
+enum { UPDATES = 500 };
+
+static SSL *raw_client(int fd)
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(context);
+
+    SSL_CTX_free(context);
+    assert_int_equal(SSL_set_fd(ssl, fd), 1);
+    SSL_set_connect_state(ssl);
+    return ssl;
+}
+
+static SSL *raw_line(int *fd)
+{
+    gcore_tls_options options = {.size = sizeof options, .certificate = path};
+    int ends[2], plenty = 1 << 20;
+    told shaken = {0};
+    gcore_stream *served;
+    gcore_tls *tls;
+    SSL *ssl;
+
+    tcp_pair_small(ends); /* this way only: */
+    setsockopt(ends[0], SOL_SOCKET, SO_RCVBUF, &plenty, sizeof plenty);
+    setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &plenty, sizeof plenty);
+    assert_ok(gcore_stream_new(it.server.hub, ends[0], NULL, &served));
+    assert_ok(gcore_tls_new(&options, &tls));
+    assert_ok(gcore_stream_start_tls(served, tls, GCORE_TLS_SERVER, NULL,
+                                     after(PATIENCE), tell, &shaken));
+    gcore_tls_unref(tls);
+    ssl = raw_client(ends[1]);
+    UNTIL(it.server.hub, SSL_do_handshake(ssl) == 1 && shaken.count);
+    assert_int_equal(shaken.result, 0);
+    assert_ok(gcore_http_server_adopt_stream(it.server.server, served));
+    *fd = ends[1];
+    return ssl;
+}
+
+static void count_turn(void *arg, int64_t result)
+{
+    if (result >= 0)
+        ++*(int *)arg;
+}
+
+/* The hub has nothing to do. */
+static void assert_quiet(void)
+{
+    int turns = 0;
+    gcore_watch *watch;
+    gcore_completion out;
+
+    net_settle(it.server.hub);
+    assert_ok(gcore_check_new(it.server.hub, &watch));
+    assert_ok(gcore_watch_start(watch, 0, GCORE_FOREVER, count_turn, &turns));
+    gcore_hub_poll(it.server.hub, &out, 1, after(50 * MS));
+    gcore_watch_stop(watch);
+    gcore_watch_unref(watch);
+    assert_in_range(turns, 0, 20);
+}
+
+static void new_keys(void **state)
+{
+    static const char get[] = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n";
+    int fd, size = (int)sizeof get - 1, got;
+    SSL *ssl;
+
+    (void)state;
+    echo_open(&it.server, NULL);
+    ssl = raw_line(&fd);
+    for (int i = 0; i < UPDATES; i++) {
+        assert_int_equal(SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+        assert_int_equal(SSL_do_handshake(ssl), 1);
+        net_turn(it.server.hub);
+    }
+    assert_int_equal(SSL_write(ssl, get, size), size);
+    assert_quiet();
+    assert_int_equal(it.server.handled, 0);
+    UNTIL(it.server.hub, (got = SSL_read(ssl, it.got, sizeof it.got)) > 0);
+    assert_memory_equal(it.got, "HTTP/1.1 200 OK\r\n", 17);
+    assert_memory_equal(it.got + got - 7, "GET /1 ", 7);
+    SSL_free(ssl);
+    close(fd);
+    echo_close(&it.server);
+}
+
 static void busy_streams(void **state)
 {
     gcore_stream *stream;
@@ -388,7 +518,8 @@ int main(void)
         TEST(tls_bytes),    TEST(plain_behind_a_body),
         TEST(tls_behind_a_body), TEST(plain_files), TEST(tls_files),
         TEST(plain_cut_answers), TEST(tls_cut_answers), TEST(plain_without_memory),
-        TEST(tls_without_memory), TEST(busy_streams),
+        TEST(tls_without_memory), TEST(new_keys),
+        TEST(plain_cut_politely), TEST(tls_cut_politely), TEST(busy_streams),
     };
     int failed;
 

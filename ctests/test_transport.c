@@ -22,6 +22,9 @@ typedef struct layer {
     size_t most;    /* bytes a send takes */
     bool rude;      /* every other send asks to wait */
     unsigned sends;
+    const char *owed; /* what it must send before it receives */
+    size_t owing;     /* bytes of it */
+    int receives;
     int shut;
     int released;
     gcore_http_server *victim; /* closed in ... */
@@ -40,12 +43,28 @@ static void strike(layer *it)
         gcore_http_server_close(it->victim);
 }
 
+static int pay(layer *it)
+{
+    while (it->owing) {
+        ssize_t sent = send(it->fd, it->owed, it->owing, MSG_NOSIGNAL);
+
+        if (sent < 0)
+            return -1;
+        it->owed += sent;
+        it->owing -= (size_t)sent;
+    }
+    return 0;
+}
+
 static int64_t layer_receive(void *arg, void *buffer, size_t room)
 {
     layer *it = arg;
     size_t length;
 
     strike(it);
+    it->receives++;
+    if (pay(it) < 0)
+        return -EINPROGRESS;
     if (it->start == it->end) {
         ssize_t got = recv(it->fd, it->held, sizeof it->held, 0);
 
@@ -159,6 +178,65 @@ static void both_ways_on(gcore_hub *hub)
     free(crypt);
 }
 ON_EACH_BACKEND(both_ways)
+
+enum { DEBT = 300000 }; /* more than the kernel takes */
+
+/* Nobody is asked again before the socket takes more. */
+static void assert_patient(gcore_hub *hub, layer *it)
+{
+    int receives;
+
+    net_settle(hub);
+    receives = it->receives;
+    net_settle(hub);
+    assert_true(it->owing > 0);
+    assert_int_equal(it->receives, receives);
+}
+
+/* What has come is received once the layer has sent what it owes. */
+static void sends_first_on(gcore_hub *hub)
+{
+    layer it;
+    heard got = {0};
+    told read = {0};
+    char room[16];
+    int other;
+    gcore_stream *stream = layered(hub, &it, &other);
+    char *debt = pattern(DEBT), *crypt = turned(8);
+
+    fd_send(hub, other, crypt, 4);
+    it.owed = debt;
+    it.owing = DEBT;
+    assert_ok(gcore_stream_read(stream, room, sizeof room, GCORE_FOREVER, tell,
+                                &read));
+    assert_patient(hub, &it);
+    assert_int_equal(read.count, 0);
+    fd_expect(hub, other, debt, DEBT);
+    UNTIL(hub, read.count);
+    assert_int_equal(read.result, 4);
+    fd_send(hub, other, crypt, 4);
+    it.owed = debt;
+    it.owing = DEBT;
+    assert_ok(gcore_stream_start(stream, hear, &got));
+    assert_patient(hub, &it);
+    fd_expect(hub, other, debt, DEBT);
+    UNTIL(hub, got.length == 4);
+    it.receives = 0;
+    net_settle(hub); /* nor is it asked for nothing after that */
+    assert_int_equal(it.receives, 0);
+    fd_send(hub, other, crypt, 4);
+    UNTIL(hub, got.length == 8);
+    gcore_stream_unref(stream);
+    close(other);
+    UNTIL(hub, got.ends);
+    assert_int_equal(got.end, 0);
+    net_settle(hub);
+    assert_int_equal(it.released, 1);
+    heard_free(&got);
+    free(debt);
+    free(crypt);
+}
+ON_EACH_BACKEND(sends_first)
 
 static void a_file_on(gcore_hub *hub)
 {
@@ -364,6 +442,35 @@ static void requests(void **state)
     line_close(&it);
 }
 
+/* A head and a body, before each of which the layer sends something. */
+static void sends_first_for_requests(void **state)
+{
+    char *debt = pattern(DEBT);
+    line it;
+
+    (void)state;
+    line_open(&it, echo_open);
+    net_settle(it.server.hub);
+    for (int request = 0; request < 2; request++) {
+        it.layer.owed = debt;
+        it.layer.owing = DEBT;
+        line_say(&it, "POST / HTTP/1.1\r\nHost: a\r\n"
+                      "Content-Length: 2\r\n\r\n");
+        assert_patient(it.server.hub, &it.layer);
+        assert_int_equal(it.server.handled, request);
+        fd_expect(it.server.hub, it.client, debt, DEBT);
+        UNTIL(it.server.hub, it.server.handled == request + 1);
+        it.layer.owed = debt;
+        it.layer.owing = DEBT;
+        line_say(&it, "xy");
+        assert_patient(it.server.hub, &it.layer);
+        fd_expect(it.server.hub, it.client, debt, DEBT);
+        line_await(&it, "POST / xy");
+    }
+    line_close(&it);
+    free(debt);
+}
+
 /* The server is closed within whatever is called. */
 static void closed_within(void **state)
 {
@@ -480,7 +587,8 @@ static void upgrade_without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(both_ways), TEST(a_file), TEST(no_end), TEST(detached),
+        TEST(both_ways), TEST(sends_first), TEST(sends_first_for_requests),
+        TEST(a_file), TEST(no_end), TEST(detached),
         TEST(refused), TEST(without_memory),
         TEST(requests), TEST(closed_within), TEST(upgrade), TEST(plain_upgrade),
         TEST(upgrade_without_memory),

@@ -47,6 +47,23 @@ def test_a_silent_connection_is_closed(serve):
         assert until_closed(sock).endswith(b"ok")
 
 
+def test_so_many_connections(serve):
+    server = serve(plain, max_connections=2)
+    with connect(server) as one, connect(server) as two:
+        for sock in (one, two):
+            sock.sendall(get())
+            assert sock.recv(9999).endswith(b"ok")
+        asking = gevent.spawn(talk, server, get())
+        one.sendall(get())
+        assert one.recv(9999).endswith(b"ok")
+        gevent.sleep(0.05)
+        assert not asking.ready()
+        two.close()
+        assert asking.get().endswith(b"ok")
+        for _ in range(5):
+            assert talk(server, get()).endswith(b"ok")
+
+
 def test_a_head_that_does_not_end(serve):
     server = serve(plain, header_timeout=0.01)
     with connect(server) as sock:

@@ -279,9 +279,63 @@ def test_a_file(serve, tmp_path):
     assert split(talk(server, get()))[2] == content
 
 
+def ragged(server, request):
+    """What is answered, and whether TLS told the end."""
+    response = b""
+    with native_context().wrap_socket(
+            socket.create_connection(server.address),
+            server_hostname="localhost", suppress_ragged_eofs=False) as sock:
+        sock.sendall(request)
+        try:
+            while data := sock.recv(65536):
+                response += data
+        except (ssl.SSLEOFError, ConnectionResetError):
+            return response, False
+        return response, True
+
+
+def half(environ, start_response):
+    if environ["PATH_INFO"] == "/short":
+        start_response("200 OK", [*TEXT, ("Content-Length", "9")])
+        return [b"half"]
+    start_response("200 OK", TEXT)
+    return halves()
+
+
+def halves():
+    yield b"half"
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("use_engine", [True, False])
+def test_the_end_is_told(serve, quiet, use_engine):
+    server = serve(plain, use_engine=use_engine)
+    for request in (get("/", "Connection: close"), get(version="1.0"),
+                    b"nonsense\r\n\r\n",
+                    get() + b"GET / HTTP/1.1\r\nHost: a\r\nBad\r\n\r\n"):
+        response, told = ragged(server, request)
+        assert response.startswith(b"HTTP/1.1 ") and told
+    server = serve(half, use_engine=use_engine, wsgi=False)
+    for request in (get(), get(version="1.0"), get("/short")):
+        response, told = ragged(server, request)
+        assert response.startswith(b"HTTP/1.1 200 ") and not told
+    del quiet[:]
+
+
+def test_the_end_of_idle_connections_is_told(serve):
+    for use_engine in (AVAILABLE, False):
+        server = serve(plain, use_engine=use_engine, idle_timeout=0.01)
+        assert ragged(server, get())[1]
+        server = serve(plain, use_engine=use_engine)
+        asking = gevent.spawn(ragged, server, get())
+        wait_until(lambda: b" 200 " in server.log.getvalue().encode())
+        assert server.drain(20) == 0
+        assert asking.get()[1]
+
+
 @needs_engine
 def test_ends(serve):
-    """With the word of TLS, and without; and the server's own, with it."""
+    """With the word of TLS, and without."""
     server = serve(plain)
     for politely in (True, False):
         raw = socket.create_connection(server.address)
@@ -295,11 +349,7 @@ def test_ends(serve):
             gevent.sleep(0.01)
             if not politely:
                 sock._sock.shutdown(socket.SHUT_WR)
-    with native_context().wrap_socket(
-            socket.create_connection(server.address),
-            server_hostname="localhost", suppress_ragged_eofs=False) as sock:
-        sock.sendall(get("/", "Connection: close"))
-        assert until_end(sock).endswith(b"ok")
+    assert ragged(server, get("/", "Connection: close"))[1]
 
 
 def native_context():
@@ -433,14 +483,31 @@ def test_waiting(scripted):
 
 
 @needs_engine
+def test_writing_before_reading(scripted):
+    # The peer has asked for new keys, which are to be sent first.
+    _, script, sock = scripted(reads=[ssl.SSLWantWriteError("new keys")] * 3)
+    sock.sendall(get() + get("/", "Connection: close"))
+    assert heard(sock).count(b"\r\n\r\nok") == 2
+    assert script.ended and not script.reads
+
+
+@needs_engine
+def test_reading_before_writing(scripted, quiet):
+    # Nobody renegotiates.
+    _, script, sock = scripted(writes=[ssl.SSLWantReadError("new keys")])
+    sock.sendall(get())
+    assert heard(sock) == b""
+    wait_until(lambda: script.sock.fileno() == -1)
+    del quiet[:]
+
+
+@needs_engine
 @pytest.mark.parametrize("error", [
     ssl.SSLZeroReturnError("end"), ssl.SSLEOFError("end"),
-    ssl.SSLError("bad record"), ssl.SSLWantWriteError("new keys"),
-    ConnectionResetError(104, "gone"), OSError("odd"), MemoryError()])
+    ssl.SSLError("bad record"), ConnectionResetError(104, "gone"),
+    OSError("odd"), MemoryError()])
 def test_errors_of_the_connection(scripted, quiet, error):
     for scripts in ({"reads": [error]}, {"writes": [error]}):
-        if isinstance(error, ssl.SSLWantWriteError) and "writes" in scripts:
-            scripts = {"writes": [ssl.SSLWantReadError("new keys")]}
         _, script, sock = scripted(**scripts)
         sock.sendall(get())
         assert b"ok" not in heard(sock)

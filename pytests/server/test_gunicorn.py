@@ -54,6 +54,13 @@ def application(environ, start_response):
         assert str(peer[1]) == environ["REMOTE_PORT"]
         sock.sendall(b"raw %d" % peer[1])
         raise StopIteration
+    elif path == "/close":
+        environ["gunicorn.socket"].sendall(b"raw")
+        environ["gunicorn.socket"].close()
+        raise StopIteration
+    elif path == "/reader":
+        start_response("200 OK", [("X-Process", str(os.getpid()))])
+        return [type(environ["wsgi.input"]).__name__.encode()]
     elif path == "/echo":
         body = environ["wsgi.input"].read()
         start_response("200 OK", [])
@@ -68,6 +75,11 @@ def application(environ, start_response):
 
 STARTING = 60  # seconds
 PEM = str(Path(__file__).parent.parent / "ssl" / "localhost.pem")
+TLS = [f"keyfile = {PEM!r}", f"certfile = {PEM!r}"]
+READER = b"EngineInput" if AVAILABLE else b"Input"
+
+#: Plain, and with TLS.
+both_ways = pytest.mark.parametrize("tls", [False, True])
 
 
 class Gunicorn:
@@ -110,9 +122,9 @@ class Gunicorn:
 
 
 @contextlib.contextmanager
-def connected(server, tls):
+def connected(server, tls, sock=None):
     """A connection, perhaps by TLS."""
-    with server.connect() as sock:
+    with sock or server.connect() as sock:
         if not tls:
             yield sock
             return
@@ -188,12 +200,19 @@ def test_answers_and_stops(start):
     assert server.stop() == 0
 
 
-def test_answers_are_finished(start):
-    server = start("graceful_timeout = 50")
-    with server.connect() as slow, server.connect() as idle:
+def ask_once(server, tls):
+    with connected(server, tls) as sock:
+        return server.ask("/", sock=sock)
+
+
+@both_ways
+def test_answers_are_finished(start, tls):
+    server = start("graceful_timeout = 50", *TLS * tls)
+    with connected(server, tls) as slow, connected(server, tls) as idle:
         assert server.ask(sock=idle)[0] == 200
         slow.sendall(b"GET /slow?2 HTTP/1.1\r\nHost: h\r\n\r\n")
-        assert server.ask("/")[0] == 200  # so the slow one has been taken up
+        # so the slow one has been taken up:
+        assert ask_once(server, tls)[0] == 200
         server.process.send_signal(signal.SIGTERM)
         assert idle.recv(1) == b""
         status, headers, body = read_answer(slow)
@@ -202,13 +221,14 @@ def test_answers_are_finished(start):
     assert server.process.wait(STARTING) == 0
 
 
-def test_answers_that_take_too_long_are_cut(start):
-    server = start("graceful_timeout = 1")
-    with server.connect() as slow:
+@both_ways
+def test_answers_that_take_too_long_are_cut(start, tls):
+    server = start("graceful_timeout = 1", *TLS * tls)
+    with connected(server, tls) as slow:
         slow.sendall(b"GET /slow?100 HTTP/1.1\r\nHost: h\r\n\r\n")
-        assert server.ask("/")[0] == 200
+        assert ask_once(server, tls)[0] == 200
         server.process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(ConnectionResetError):
+        with contextlib.suppress(ConnectionResetError, ssl.SSLError):
             assert not slow.recv(100).startswith(b"HTTP/1.1 200")
     assert server.process.wait(STARTING) == 0
 
@@ -341,19 +361,21 @@ def test_limits(start):
     assert server.ask("/", "A: 1")[0] == 200
 
 
-@pytest.mark.skipif(not AVAILABLE, reason="the engine counts connections")
-def test_so_many_connections(start):
-    server = start("worker_connections = 2", "keepalive = 50")
-    with server.connect() as one, server.connect() as two:
+@both_ways
+def test_so_many_connections(start, tls):
+    server = start("worker_connections = 2", "keepalive = 50", *TLS * tls)
+    with connected(server, tls) as one, connected(server, tls) as two:
         assert server.ask(sock=one)[0] == server.ask(sock=two)[0] == 200
         with server.connect() as three:
-            three.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
             three.settimeout(0.3)
             with pytest.raises(TimeoutError):
-                three.recv(1)
-            one.close()
-            three.settimeout(STARTING)
-            assert read_answer(three)[0] == 200
+                with connected(server, tls, three) as sock:
+                    sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+                    sock.recv(1)
+        one.close()
+        with connected(server, tls) as four:
+            assert server.ask(sock=four)[0] == 200
+        assert server.ask(sock=two)[0] == 200
 
 
 def test_a_unix_socket(start, tmp_path):
@@ -377,9 +399,43 @@ def test_tls(start):
         environ = eval(server.ask("/environ", sock=sock)[2])
         assert environ["wsgi.url_scheme"] == "https"
         assert environ["RAW_URI"] == "/environ"
+        assert server.ask("/reader", sock=sock)[2] == READER
         assert server.ask("/error", sock=sock)[0] == 500
     server.until(lambda: '"GET /environ HTTP/1.1" 200' in server.output())
     assert "Error handling request /error" in server.output()
+    assert server.stop() == 0
+
+
+def test_the_hook_for_tls(start):
+    server = start(
+        "def ssl_context(settings, usual):",
+        "    context = usual()",
+        "    context.set_alpn_protocols(['http/1.1'])",
+        "    return context", *TLS)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(PEM)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with context.wrap_socket(server.connect(),
+                             server_hostname="localhost") as sock:
+        assert sock.selected_alpn_protocol() == "http/1.1"
+        assert server.ask("/reader", sock=sock)[2] == READER
+
+
+def test_reloading_under_tls(start):
+    server = start("graceful_timeout = 50", *TLS)
+    with connected(server, True) as slow, connected(server, True) as idle:
+        before = server.ask(sock=idle)[1]["x-process"]
+        slow.sendall(b"GET /slow?2 HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert ask_once(server, True)[1]["x-process"] == before
+        server.process.send_signal(signal.SIGHUP)
+        assert idle.recv(1) == b""
+        status, headers, _ = read_answer(slow)
+        assert status == 200 and headers["x-process"] == before
+        assert headers["connection"] == "close"
+    with connected(server, True) as sock:
+        status, headers, reader = server.ask("/reader", sock=sock)
+        assert status == 200 and headers["x-process"] != before
+        assert reader == READER
     assert server.stop() == 0
 
 
@@ -406,9 +462,9 @@ def read_all(sock):
     return answer
 
 
-@pytest.mark.parametrize("tls", [False, True])
+@both_ways
 def test_early_hints(start, tls):
-    server = start(*[f"keyfile = {PEM!r}", f"certfile = {PEM!r}"] * tls)
+    server = start(*TLS * tls)
     with connected(server, tls) as sock:
         sock.sendall(b"GET /hints HTTP/1.1\r\nHost: h\r\n"
                      b"Connection: close\r\n\r\n")
@@ -426,11 +482,21 @@ def test_early_hints(start, tls):
         assert read_all(sock).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-@pytest.mark.parametrize("tls", [False, True])
+@both_ways
 def test_an_answer_by_the_socket(start, tls):
-    server = start(*[f"keyfile = {PEM!r}", f"certfile = {PEM!r}"] * tls)
+    server = start(*TLS * tls)
     for _ in range(3):
         with connected(server, tls) as sock:
             sock.sendall(b"GET /socket HTTP/1.1\r\nHost: h\r\n\r\n")
             assert read_all(sock) == b"raw %d" % sock.getsockname()[1]
+    assert "Error" not in server.output()
+
+
+@both_ways
+def test_a_socket_that_the_application_closes(start, tls):
+    server = start(*TLS * tls)
+    for _ in range(3):
+        with connected(server, tls) as sock:
+            sock.sendall(b"GET /close HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert read_all(sock) == b"raw"
     assert "Error" not in server.output()

@@ -28,7 +28,7 @@ from greenlet import GreenletExit
 from libgcore import _engine
 
 __all__ = ["AVAILABLE", "EngineHandler", "EngineInput", "can_serve_tls",
-           "engine_options", "leave_engine", "serve_tls"]
+           "end_tls", "engine_options", "leave_engine", "serve_tls"]
 
 #: Whether there is an engine for HTTP: it is the accelerator's.
 AVAILABLE = _engine.ACCELERATED
@@ -69,6 +69,8 @@ def engine_options(server):
     }
     if server.max_body is not None:
         options["body_limit"] = server.max_body
+    if server.max_connections is not None:
+        options["connections"] = server.max_connections
     return options
 
 
@@ -383,9 +385,19 @@ def can_serve_tls(sock):
             and sock.context._msg_callback is None)
 
 
-def serve_tls(server, sock):
-    """Have the engine's *server* serve the connection of an `SSLSocket`."""
-    server.adopt_tls(sock, sock._sock, sock._sslobj)
+def serve_tls(server, sock, gone):
+    """Have the engine's *server* serve the connection of an `SSLSocket`; the
+    hub calls *gone* when it does so no more."""
+    server.adopt_tls(sock, sock._sock, sock._sslobj, gone)
+
+
+def end_tls(tls):
+    """Tell the peer of *tls*, an object of `_ssl`, that no more comes, as far
+    as that can be done at once."""
+    try:
+        tls.shutdown()
+    except OSError:  # the peer's own end is not waited for
+        pass
 
 
 # Leaving the engine

@@ -133,6 +133,7 @@ class WSGIHandler:
     connection_upgraded = False
     response_length = 0  # bytes sent, the head included
     _body_left = None  # of the announced length
+    _is_whole = True  # what was sent, as far as the server knows
     result = None
 
     # The request
@@ -206,15 +207,9 @@ class WSGIHandler:
         sock, rfile = self.socket, self.rfile
         self.socket = None
         if sock is not None:
-            # Unread input would turn the end into a reset, and the client
-            # might not see the response.
             raw = getattr(sock, "_sock", None)
-            try:
-                if raw is not None:
-                    raw.settimeout(0)
-                    raw.recv(_DRAIN_SIZE)
-            except (OSError, ValueError):
-                pass
+            if raw is not None:
+                _end_politely(sock, raw, self._is_whole)
             sock.close()
         try:
             rfile.close()
@@ -404,8 +399,10 @@ class WSGIHandler:
         self.connection_upgraded = False
         self.response_length = 0
         self._body_left = None
+        self._is_whole = False
         try:
             self.run_application()
+            self._is_whole = not self._body_left
             self._discard_input()
         except InvalidInput as ex:
             self._handle_client_error(ex)
@@ -703,6 +700,7 @@ class WSGIHandler:
         try:
             self.start_response(status, headers)
             self.write(body)
+            self._is_whole = True
         except OSError:
             pass
         finally:
@@ -910,6 +908,9 @@ class WSGIServer(StreamServer):
     #: may wait to be sent together; None: each is sent at once. The engine's.
     coalesce = 0.0002
 
+    #: Connections at a time; no more are accepted then. Not with a pool.
+    max_connections = None
+
     #: How lines of `log` look: text as gunicorn takes it, see
     #: `_pywsgi_log.AccessFormat`; or a function of the handler.
     access_log_format = None
@@ -940,8 +941,8 @@ class WSGIServer(StreamServer):
     _options = (
         "strict", "max_request_line", "max_headers", "max_header_bytes",
         "use_engine", "max_body", "idle_timeout", "header_timeout", "body_timeout",
-        "min_body_rate", "send_timeout", "coalesce", "access_log_format",
-        "metrics_path")
+        "min_body_rate", "send_timeout", "coalesce", "max_connections",
+        "access_log_format", "metrics_path")
 
     base_env = {
         "GATEWAY_INTERFACE": "CGI/1.1",
@@ -961,6 +962,7 @@ class WSGIServer(StreamServer):
         if handler_class is not None:
             self.handler_class = handler_class
         self._connections = {}  # handler: greenlet
+        self._handled = set()  # connections that count for their limit
         for name in self._options:
             if name in ssl_args:
                 setattr(self, name, ssl_args.pop(name))
@@ -1057,6 +1059,42 @@ class WSGIServer(StreamServer):
         self._http.listen(self.socket.fileno())
         self._http_listens = True
 
+    # How many connections
+
+    def full(self) -> bool:
+        """True when there is no room for another connection."""
+        return (self.max_connections is not None
+                and self._count_connections() >= self.max_connections)
+
+    def _count_connections(self):
+        if self._http is None:
+            return len(self._handled)
+        return len(self._handled) + self._http.counters()["connections"]
+
+    def _wait_for_room(self):
+        super()._wait_for_room()
+        self._lacks_room = True
+
+    def _look_for_room(self):
+        """Go on accepting, after a connection has ended."""
+        if self._lacks_room and not self.full():
+            self._lacks_room = False
+            self._start_accepting_if_started()
+
+    _lacks_room = False
+
+    def do_handle(self, *args):
+        """As `BaseServer.do_handle`."""
+        if self.max_connections is not None:
+            self._handled.add(args[0])
+        super().do_handle(*args)
+
+    def do_close(self, sock, *args):
+        """Close the connection."""
+        self._handled.discard(sock)
+        super().do_close(sock, *args)
+        self._look_for_room()
+
     def _make_engine(self):
         if self._http is None:
             self._http = _engine.HttpServer(
@@ -1070,7 +1108,7 @@ class WSGIServer(StreamServer):
             if (self.started and self._engine_serves()
                     and _engine.can_serve_tls(sock)):
                 self._make_engine()
-                _engine.serve_tls(self._http, sock)
+                _engine.serve_tls(self._http, sock, self._look_for_room)
                 return None
         except BaseException:
             sock.close()
@@ -1170,9 +1208,9 @@ class WSGIServer(StreamServer):
         cut = self._drain_engine(timeout)
         if end is not None:
             timeout = max(0, end - time.monotonic())
-        for handler in list(self._connections):
+        for handler, greenlet in list(self._connections.items()):
             if getattr(handler, "waiting", False):
-                _end_input(handler.socket)
+                _end_waiting(handler.socket, greenlet)
         gevent.wait(list(self._connections.values()), timeout=timeout)
         left = list(self._connections.values())
         gevent.killall(left)
@@ -1210,13 +1248,38 @@ def _overridden(server):
         for name in _CONNECTION_METHODS)
 
 
-def _end_input(sock):
-    """Let the greenlet that reads from *sock* find the end, after what has
-    already come."""
+def _end_politely(sock, raw, is_whole):
+    """Before *sock*, above *raw*, is closed: if the response is whole, have
+    TLS say that no more comes, and take unread input away, which would turn
+    the end into a reset, so that the client might not see the response."""
     try:
-        getattr(sock, "_sock", sock).shutdown(socket.SHUT_RD)
+        raw.settimeout(0)
+        tls = getattr(sock, "_sslobj", None)
+        if tls is not None and is_whole:
+            _engine.end_tls(tls)
+        raw.recv(_DRAIN_SIZE)
+    except (OSError, ValueError):
+        pass
+
+
+def _end_waiting(sock, greenlet):
+    """Let *greenlet*, which reads from *sock*, find the end, after what has
+    already come."""
+    raw = getattr(sock, "_sock", sock)
+    try:
+        if hasattr(sock, "_sslobj") and not _has_input(raw):
+            gevent.kill(greenlet)  # TLS would complain of an end so sudden
+        else:
+            raw.shutdown(socket.SHUT_RD)
     except OSError:  # the client was faster
         pass
+
+
+def _has_input(raw):
+    try:
+        return bool(raw.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except BlockingIOError:
+        return False
 
 
 def _main():

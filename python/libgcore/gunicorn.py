@@ -2,8 +2,8 @@
 
 Each worker process serves by `gevent.pywsgi.WSGIServer`, whose engine reads
 requests and sends answers in C; the standard library is patched, so that an
-application may block. With TLS or a PROXY header in front, a greenlet each
-connection serves instead.
+application may block. With a PROXY header in front, a greenlet each connection
+serves instead.
 
 Of gunicorn's settings, those of logging, hooks, limits, forwarded headers,
 TLS, reloading and restarting have their usual meaning, as have
@@ -16,16 +16,16 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from contextlib import suppress
 from datetime import timedelta
 from functools import lru_cache, partial
 
 import gevent
 from gevent import monkey, pywsgi, socket
-from gevent._pywsgi_engine import AVAILABLE, EngineHandler
+from gevent._pywsgi_engine import EngineHandler, end_tls
 from gevent._pywsgi_input import InvalidInput
 from gevent._pywsgi_request import NOT_IN_LINE, TOKEN
 from gevent.event import Event
-from gevent.pool import Pool
 from gunicorn import SERVER_SOFTWARE
 from gunicorn.glogging import Logger
 from gunicorn.http.wsgi import WSGIErrorsWrapper
@@ -149,8 +149,8 @@ def _text(value):
 
 
 class _Connection:
-    """``gunicorn.socket`` of a request that the engine has read: a socket as
-    soon as something is asked of it."""
+    """``gunicorn.socket`` of a request that the engine has read: a socket of
+    its own as soon as something is asked of it."""
 
     __slots__ = ("_request", "_socket")
 
@@ -169,6 +169,26 @@ class _Connection:
         return getattr(self._socket, name)
 
 
+class _TLSConnection:
+    """The same under TLS, of which there is one for both: who ends it takes
+    it from the engine."""
+
+    __slots__ = ("_request", "_socket")
+
+    def __init__(self, request):
+        self._request = request
+        self._socket = request.tls
+
+    def __getattr__(self, name):
+        if name in _ENDS:
+            with suppress(OSError):  # it has gone already
+                self._request.take_over()
+        return getattr(self._socket, name)
+
+
+_ENDS = ("close", "detach", "shutdown", "unwrap")
+
+
 def _report(worker, handler, error):
     worker.log.error("Error handling request %s",
                      (handler.environ or {}).get("RAW_URI", ""),
@@ -181,7 +201,8 @@ class _Exchange(EngineHandler):
     __slots__ = ()
 
     def find_application(self):
-        self.environ["gunicorn.socket"] = _Connection(self.request)
+        kind = _Connection if self.request.tls is None else _TLSConnection
+        self.environ["gunicorn.socket"] = kind(self.request)
         self.environ["wsgi.early_hints"] = self._hint
         return _adapt(self.server.worker, self.environ,
                       partial(_head_lines, self.request.block))
@@ -199,10 +220,14 @@ class _Exchange(EngineHandler):
 
     def _leave(self):
         try:
-            fd, _ahead = self.request.take_over()
+            sock, _ahead = self.request.take_over()
         except OSError:  # the client has gone
             return
-        os.close(fd)
+        if isinstance(sock, int):
+            os.close(sock)
+        else:
+            end_tls(sock._sslobj)
+            sock.close()
 
     def report(self, kind, value, tb):
         _report(self.server.worker, self, (kind, value, tb))
@@ -282,9 +307,8 @@ class _Server(pywsgi.WSGIServer):
         self.worker = worker
         self._exchanges = {
             _Handler: _ToldExchange if worker.is_told else _Exchange}
-        self._engine_limits = {"connections": worker.worker_connections}
         if not worker.cfg.keepalive:
-            self._engine_limits["requests"] = 1
+            self._engine_limits = {"requests": 1}
         super().__init__(listener, worker.wsgi, log=None,
                          error_log=worker.log.error_log, **arguments)
 
@@ -407,8 +431,6 @@ class Worker(base.Worker):
         arguments = self._limits()
         if cfg.is_ssl:
             arguments["ssl_context"] = ssl_context(cfg)
-        if cfg.is_ssl or proxied or not AVAILABLE:
-            arguments["spawn"] = Pool(self.worker_connections)
         kind = _ProxiedServer if proxied else _Server
         return kind(self, sock, environ=self._environ(bound.getsockname()),
                     proxy_protocol=proxied, **arguments)
@@ -421,6 +443,7 @@ class Worker(base.Worker):
             "max_headers": cfg.limit_request_fields,
             "max_header_bytes":
                 size and cfg.limit_request_fields * (size + 2) + 4,
+            "max_connections": self.worker_connections,
             "idle_timeout": cfg.keepalive or None,
             "header_timeout": cfg.timeout or None,
         }

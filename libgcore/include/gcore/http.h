@@ -401,6 +401,15 @@ GCORE_API const char *gcore_http_request_field(gcore_http_request *request,
 GCORE_API int gcore_http_request_fd(gcore_http_request *request);
 
 /*
+ * The connection's stream, to be asked for what it knows of its transport
+ * (gcore_stream_tls_name, gcore_stream_transport_arg, and the like): it stays
+ * the server's. Returns it; NULL for a connection that is none, or gone.
+ * Since 0.1.
+ */
+GCORE_API gcore_stream *
+gcore_http_request_stream(gcore_http_request *request);
+
+/*
  * Reads what has come of the body. The first read sends "100 Continue" to a
  * peer that awaits it.
  *   buffer  filled
@@ -548,7 +557,8 @@ GCORE_API int gcore_http_finish(gcore_http_request *request);
 
 /*
  * Ends an answer that cannot be completed: what was written is sent, and then
- * the connection closes, so that the peer sees that the rest is missing.
+ * the connection closes, so that the peer sees that the rest is missing: by
+ * the body's framing, or under TLS by the lack of TLS's own end.
  * Returns 0; errors as gcore_http_write. Since 0.1.
  */
 GCORE_API int gcore_http_cut(gcore_http_request *request);

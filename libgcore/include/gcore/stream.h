@@ -294,7 +294,9 @@ GCORE_API int gcore_stream_shutdown(gcore_stream *stream);
  *   size     sizeof(gcore_transport)
  *   receive  fills a buffer of `room` bytes, at least 1. Returns how many
  *            there were; 0: the peer sends no more; -EAGAIN: nothing until
- *            the socket is readable; or an error, which ends the input
+ *            the socket is readable; -EINPROGRESS: nothing until it is
+ *            writable, for something is to be sent first (TLS answers its
+ *            peer, say); or an error, which ends the input
  *   send     sends at most `length` bytes, which are 1 to 16384. Returns how
  *            many it has taken; -EAGAIN: none until the socket is writable,
  *            and then the same bytes come first again, perhaps with more

@@ -475,6 +475,13 @@ void gcore_http_cancel_file(gcore_http_request *request)
     gcore__http_wait_cancel(&request->file_wait);
 }
 
+/* The rest of the answer is not to come. */
+static void leave_out(gcore_http_request *request)
+{
+    request->keep = false;
+    request->conn->cut = true;
+}
+
 int gcore_http_finish(gcore_http_request *request)
 {
     static const char last[] = "0\r\n\r\n";
@@ -486,7 +493,7 @@ int gcore_http_finish(gcore_http_request *request)
         return error;
     gcore__http_conn_enter(conn);
     if (request->mode == GCORE__HTTP_LENGTH_KNOWN && request->to_send)
-        request->keep = false;
+        leave_out(request);
     if (request->mode == GCORE__HTTP_CHUNKS)
         error = gcore__http_send(conn, &piece, 1);
     else
@@ -505,7 +512,7 @@ int gcore_http_cut(gcore_http_request *request)
     if (error < 0)
         return error;
     gcore__http_conn_enter(conn);
-    request->keep = false;
+    leave_out(request);
     error = gcore__http_flush(conn);
     if (error == 0)
         finish(request);

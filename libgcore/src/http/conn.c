@@ -40,11 +40,19 @@ static void on_again(void *arg, int64_t result);
 
 int gcore__http_conn_listen(gcore__http_conn *conn, int64_t deadline)
 {
+    unsigned events = conn->crossed ? GCORE_WRITE : GCORE_READ;
+    bool turns = gcore_io_events(conn->input) != events;
+    int error = 0;
+
     if (gcore_watch_active(conn->input)) {
-        if (gcore_watch_deadline(conn->input) <= deadline)
+        if (!turns && gcore_watch_deadline(conn->input) <= deadline)
             return 0; /* looked at again then */
         gcore_watch_stop(conn->input);
     }
+    if (turns)
+        error = gcore_io_set(conn->input, conn->fd, events);
+    if (error < 0)
+        return error;
     return gcore_watch_start(conn->input, 0, deadline, on_input, conn);
 }
 

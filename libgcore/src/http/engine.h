@@ -111,6 +111,8 @@ struct gcore__http_conn {
     bool linger;  /* the peer may be sending still */
     bool proxied; /* a PROXY header is to come first */
     bool more;    /* there may be input that the kernel does not tell of */
+    bool crossed; /* TLS has to write before it reads on */
+    bool cut;     /* the last answer is not whole, which TLS must not deny */
     gcore_watch *input;
     gcore_watch *output; /* made when first blocked */
     gcore__buffer in;

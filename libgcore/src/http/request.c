@@ -114,6 +114,11 @@ int gcore_http_request_fd(gcore_http_request *request)
     return request->conn ? request->conn->fd : -ECANCELED;
 }
 
+gcore_stream *gcore_http_request_stream(gcore_http_request *request)
+{
+    return request->conn ? request->conn->stream : NULL;
+}
+
 void gcore_http_abort(gcore_http_request *request)
 {
     if (request->conn)

@@ -40,6 +40,9 @@ int64_t gcore__wire_receive(gcore__http_conn *conn, void *buffer, size_t size)
     stream = begin(conn);
     got = stream->transport->receive(stream, buffer, size);
     conn->more = got > 0 && stream->transport->pending(stream);
+    conn->crossed = got == -EINPROGRESS;
+    if (conn->crossed)
+        got = -EAGAIN;
     return end(conn, stream, got);
 }
 
@@ -91,7 +94,7 @@ int64_t gcore__wire_send_file(gcore__http_conn *conn, int file,
 
 int gcore__wire_shut(gcore__http_conn *conn)
 {
-    if (conn->stream) {
+    if (conn->stream && !conn->cut) {
         gcore_stream *stream = begin(conn);
 
         return (int)end(conn, stream, stream->transport->shut(stream));
@@ -104,6 +107,8 @@ void gcore__wire_close(gcore__http_conn *conn, bool reset)
     struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 
     if (conn->stream) {
+        if (conn->cut)
+            gcore__write_fail(conn->stream, -ECANCELED);
         if (reset)
             gcore_stream_reset(conn->stream);
         else

@@ -7,7 +7,7 @@
 
 #include "http/engine.h"
 
-/* 0: the peer sends no more. Sets conn->more. */
+/* 0: the peer sends no more. Sets conn->more and conn->crossed. */
 int64_t gcore__wire_receive(gcore__http_conn *conn, void *buffer,
                             size_t size);
 /* `more`: something follows at once, that may share a packet. */

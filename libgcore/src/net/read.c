@@ -8,6 +8,9 @@
  * the ready entry `input`, which also carries results that come from
  * elsewhere than a readiness.
  *
+ * TLS that has to write before it reads on is waited for by the same watch,
+ * which is for writing then.
+ *
  * SPDX-License-Identifier: MIT
  */
 #include <string.h>
@@ -59,6 +62,9 @@ static int64_t take_bytes(gcore_stream *stream, void *buffer, size_t room)
     if (stream->input_end <= 0)
         return stream->input_end;
     result = stream->transport->receive(stream, buffer, room);
+    stream->awaited = result == -EINPROGRESS ? GCORE_WRITE : GCORE_READ;
+    if (result == -EINPROGRESS)
+        return -EAGAIN;
     if (result <= 0 && result != -EAGAIN)
         stream->input_end = (int)result;
     return result;
@@ -131,6 +137,8 @@ static void deliver(gcore_stream *stream, int64_t result)
     }
 }
 
+static void watch(gcore_stream *stream);
+
 static void receive(gcore_stream *stream)
 {
     bool one = stream->reader == GCORE__ONE_READ;
@@ -138,6 +146,9 @@ static void receive(gcore_stream *stream)
         take_bytes(stream, one ? stream->buffer : stream->hub->scratch,
                    one ? stream->room : stream->read_size);
 
+    if (gcore_io_events(stream->readable) != stream->awaited &&
+        gcore_watch_active(stream->readable))
+        watch(stream);
     if (result != -EAGAIN)
         deliver(stream, result);
 }
@@ -187,14 +198,17 @@ void gcore__read_init(gcore_stream *stream)
 {
     stream->input.take = taken;
     stream->input_end = 1;
+    stream->awaited = GCORE_READ;
 }
 
 /* Starting and stopping */
 
-/* `readable` of a stream that is neither closed nor started can always be
- * started. */
+/* `readable` of a stream that is not closed can always be started. */
 static void watch(gcore_stream *stream)
 {
+    gcore_watch_stop(stream->readable);
+    if (gcore_io_events(stream->readable) != stream->awaited)
+        gcore_io_set(stream->readable, stream->fd, stream->awaited);
     gcore_watch_start(stream->readable, 0, GCORE_FOREVER, readable, stream);
 }
 

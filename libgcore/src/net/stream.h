@@ -24,6 +24,7 @@
 /* How bytes go in and out: plain, under TLS, or as the application says.
  * Results are as those of the public calls; -EAGAIN: not now. */
 typedef struct gcore__transport {
+    /* -EINPROGRESS: not until the socket is writable. */
     int64_t (*receive)(gcore_stream *stream, void *buffer, size_t room);
     int64_t (*send)(gcore_stream *stream, const struct iovec *pieces,
                     int count);
@@ -118,6 +119,7 @@ struct gcore_stream {
     unsigned queue_generation; /* and when what is queued was */
     int input_end;             /* 1: open; 0: no more; negative: the error */
     int write_error;           /* 0, or why nothing can be written */
+    unsigned awaited;          /* what `readable` is for */
     uint8_t reader;
     bool closed;
     bool connecting;

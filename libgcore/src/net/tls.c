@@ -4,7 +4,7 @@
  * OpenSSL reads and writes the socket by a BIO of ours, which never raises
  * SIGPIPE, takes bytes that were put back before the handshake, and notes the
  * system's error. While OpenSSL waits for the socket on its own account (the
- * handshake; an answer that it owes the peer), `wait` is started.
+ * handshake; the end that the peer is to be told), `wait` is started.
  *
  * Writing goes by records (records.c). One that the kernel did not take whole
  * is OpenSSL's; the same bytes must come first in the next write, which they
@@ -159,6 +159,7 @@ static void wait_to_write(gcore_stream *stream)
 static int64_t receive(gcore_stream *stream, void *buffer, size_t room)
 {
     struct connection *it = stream->tls;
+    int64_t result;
     int count;
 
     ERR_clear_error();
@@ -166,9 +167,9 @@ static int64_t receive(gcore_stream *stream, void *buffer, size_t room)
                                                       : GCORE__RECORD);
     if (count > 0)
         return count;
-    if (SSL_want_write(it->ssl))
-        wait_to_write(stream);
-    return error_of(it, count);
+    result = error_of(it, count);
+    return result == -EAGAIN && SSL_want_write(it->ssl) ? -EINPROGRESS
+                                                        : result;
 }
 
 static int64_t send_record(gcore_stream *stream, const void *data,
@@ -219,11 +220,8 @@ static void unblocked(void *arg, int64_t result)
 {
     gcore_stream *stream = arg;
 
-    if (result <= 0 || stream->closed)
-        return;
-    if (connection_of(stream)->owing)
+    if (result > 0 && !stream->closed && connection_of(stream)->owing)
         shut(stream);
-    gcore__read_look(stream);
 }
 
 static void closing(gcore_stream *stream)

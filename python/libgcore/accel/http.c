@@ -410,6 +410,16 @@ static PyObject *get_peer(PyObject *self, void *Py_UNUSED(closure))
     return Py_BuildValue("si", head->peer, (int)head->peer_port);
 }
 
+static PyObject *get_tls(PyObject *self, void *Py_UNUSED(closure))
+{
+    gcore_stream *stream =
+        gcore_http_request_stream(((RequestObject *)self)->request);
+
+    if (stream == NULL)
+        Py_RETURN_NONE;
+    return accel_http_tls_whole(stream);
+}
+
 static PyMemberDef request_members[] = {
     {"loop", T_OBJECT, offsetof(RequestObject, loop), READONLY,
      "Of the hub that it belongs to."},
@@ -430,6 +440,9 @@ static PyGetSetDef request_getset[] = {
     {"content_length", get_length, NULL, "Bytes of the body; -1: chunked.",
      NULL},
     {"peer", get_peer, NULL, "Address and port.", NULL},
+    {"tls", get_tls, NULL,
+     "None, or what was given to adopt_tls(), while the engine serves it.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -784,13 +797,13 @@ static PyObject *server_hang_up(PyObject *self, PyObject *request)
 static PyObject *server_adopt_tls(PyObject *object, PyObject *args)
 {
     ServerObject *self = (ServerObject *)object;
-    PyObject *whole, *socket, *tls, *bytes;
+    PyObject *whole, *socket, *tls, *gone = NULL, *bytes;
     gcore_stream *stream;
     int error;
 
-    if (!PyArg_ParseTuple(args, "OOO", &whole, &socket, &tls))
+    if (!PyArg_ParseTuple(args, "OOO|O", &whole, &socket, &tls, &gone))
         return NULL;
-    stream = accel_http_tls_stream(self->loop, whole, socket, tls);
+    stream = accel_http_tls_stream(self->loop, whole, socket, tls, gone);
     if (stream == NULL)
         return NULL;
     error = gcore_http_server_adopt_stream(self->server, stream);
@@ -884,9 +897,10 @@ static PyMethodDef server_methods[] = {
      "hang_up(request)\n--\n\n"
      "Close that request's connection, after what is being answered."},
     {"adopt_tls", server_adopt_tls, METH_VARARGS,
-     "adopt_tls(whole, socket, object)\n--\n\n"
+     "adopt_tls(whole, socket, object[, gone])\n--\n\n"
      "Serve a TLS connection, by its socket of _socket and its object of "
-     "_ssl; *whole* stands for it in take_over()."},
+     "_ssl; *whole* stands for it in take_over(). The hub calls *gone* when "
+     "it has ended or left."},
     {"pause", server_pause, METH_NOARGS, "pause()\n--\n\nAccept no more."},
     {"resume", server_resume, METH_NOARGS, "resume()\n--\n\nAccept again."},
     {"close", server_close, METH_NOARGS,

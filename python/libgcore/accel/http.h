@@ -30,9 +30,14 @@ int accel_http_send(PyObject *request, const char *bytes, Py_ssize_t size);
 
 /* A stream by the objects of a TLS connection whose handshake is over: what
  * stands for it elsewhere, its socket of _socket and its object of _ssl.  It
- * has the descriptor from then on.  NULL with an exception. */
+ * has the descriptor from then on.  The hub calls `gone`, unless NULL, when
+ * the stream is no more.  NULL with an exception. */
 gcore_stream *accel_http_tls_stream(LoopObject *loop, PyObject *whole,
-                                    PyObject *socket, PyObject *object);
+                                    PyObject *socket, PyObject *object,
+                                    PyObject *gone);
+
+/* What stands for such a stream, a new reference. */
+PyObject *accel_http_tls_whole(gcore_stream *stream);
 
 /* Ends such a stream, whose reference is taken over, but not the connection:
  * `whole`, a new reference.  What had been put back into it in `bytes`. */

@@ -24,6 +24,7 @@ typedef struct {
     PyObject *whole;
     PyObject *socket; /* of _socket: it holds the descriptor, too */
     PyObject *object; /* of _ssl */
+    PyObject *gone;   /* called when the engine has let go of it, or NULL */
     int fd;
     bool full;  /* a read has filled its room */
     bool ended; /* the peer was told that no more comes */
@@ -119,14 +120,17 @@ static int system_error(void)
 }
 
 /* The current exception, as the engine's result.  `want` is the one that says
- * to wait.  TLS that wants to write before it reads on, or the other way round
- * (the peer has asked for new keys, and does not read), is not waited for. */
+ * to wait.  TLS that has to write before it reads on (the peer has asked for
+ * new keys, and does not read) is waited for; that it has to read before it
+ * writes comes of renegotiation by a client alone, which OpenSSL refuses. */
 static int64_t error_of(Connection *self, PyObject *want)
 {
     int64_t result = -EPROTO;
 
     if (PyErr_ExceptionMatches(want))
         result = -EAGAIN;
+    else if (want == want_read && PyErr_ExceptionMatches(want_write))
+        result = -EINPROGRESS;
     else if (PyErr_ExceptionMatches(zero_return) ||
              PyErr_ExceptionMatches(eof))
         result = want == want_read ? 0 : -EPIPE;
@@ -262,6 +266,7 @@ static void shut(void *arg)
 static void drop(Connection *self)
 {
     self->loop->transports--;
+    Py_XDECREF(self->gone);
     Py_DECREF(self->whole);
     Py_DECREF(self->socket);
     Py_DECREF(self->object);
@@ -269,7 +274,20 @@ static void drop(Connection *self)
     PyMem_Free(self);
 }
 
-/* The descriptor has been closed. */
+/* The hub is to call `gone`. */
+static void tell_gone(Connection *self)
+{
+    PyObject *args = PyTuple_New(0);
+    PyObject *callback =
+        args ? accel_loop_queue_callback(self->loop, self->gone, args) : NULL;
+
+    if (callback == NULL)
+        PyErr_WriteUnraisable(self->gone);
+    Py_XDECREF(callback);
+    Py_XDECREF(args);
+}
+
+/* The descriptor has been closed, or is somebody else's. */
 static void release(void *arg)
 {
     Connection *self = arg;
@@ -283,6 +301,8 @@ static void release(void *arg)
             raise_later(self);
         Py_XDECREF(fd);
     }
+    if (self->gone != NULL)
+        tell_gone(self);
     drop(self);
     leave(&before, 0);
 }
@@ -352,7 +372,8 @@ static Connection *connection_new(LoopObject *loop, PyObject *whole,
 }
 
 gcore_stream *accel_http_tls_stream(LoopObject *loop, PyObject *whole,
-                                    PyObject *socket, PyObject *object)
+                                    PyObject *socket, PyObject *object,
+                                    PyObject *gone)
 {
     Connection *self = connection_new(loop, whole, socket, object);
     gcore_stream *stream;
@@ -363,14 +384,21 @@ gcore_stream *accel_http_tls_stream(LoopObject *loop, PyObject *whole,
     error = gcore_stream_new(loop->engine, self->fd, NULL, &stream);
     if (error == 0) {
         error = gcore_stream_set_transport(stream, &transport, self);
-        if (error == 0)
+        if (error == 0) {
+            self->gone = Py_XNewRef(gone);
             return stream;
+        }
         gcore_stream_detach(stream, &fd, NULL, 0);
         gcore_stream_unref(stream);
     }
     drop(self);
     accel_raise(error);
     return NULL;
+}
+
+PyObject *accel_http_tls_whole(gcore_stream *stream)
+{
+    return Py_NewRef(((Connection *)gcore_stream_transport_arg(stream))->whole);
 }
 
 PyObject *accel_http_tls_leave(gcore_stream *stream, PyObject **bytes)
