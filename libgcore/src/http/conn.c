@@ -446,7 +446,9 @@ void gcore__http_conn_answered(gcore__http_conn *conn)
     if (request->status == 101)
         return; /* for take_over */
     if (!request->keep) {
-        bool more = !request->body_over || gcore__buffer_size(&conn->in);
+        /* Nothing tells the peer of a cut answer how much there was. */
+        bool more = conn->cut || !request->body_over ||
+                    gcore__buffer_size(&conn->in);
 
         let_go(conn, -EALREADY);
         gcore__http_conn_end(conn, more);
