@@ -173,18 +173,27 @@ def reinit(hub=None):
             on_fork()
 
 
+class _ThreadIdent:
+    """The native ident of a hub's thread; None on the class."""
+
+    def __get__(self, hub, owner=None):
+        return None if hub is None else hub._thread_ident
+
+    def __set__(self, hub, ident):
+        hub._thread_ident = ident
+
+
 class Hub(WaitOperationsGreenlet):
     """The greenlet in which the event loop of a thread runs.
 
     Made on first use, one a thread; greenlets give up to it by
-    ``hub.switch()``.  `thread_ident` is the native ident of the thread,
-    `loop` the loop, or None after `destroy`.
+    ``hub.switch()``.  Its `loop` is None after `destroy`.
     """
 
     # What every hub has. Each switch looks into the hub's dictionary for a
     # `switch` of its own: that is quick while there is nothing in it.
-    __slots__ = ('loop', 'thread_ident', 'minimal_ident', 'spawning_greenlet',
-                 'spawn_tree_locals')
+    __slots__ = ('loop', '_thread_ident', 'minimal_ident',
+                 'spawning_greenlet', 'spawn_tree_locals')
 
     #: Errors of these types are thrown into the main greenlet.
     SYSTEM_ERROR = (KeyboardInterrupt, SystemExit, SystemError)
@@ -197,6 +206,8 @@ class Hub(WaitOperationsGreenlet):
 
     #: The monitoring thread, while there is one.
     periodic_monitoring_thread = None
+
+    thread_ident = _ThreadIdent()
 
     #: A name, shown in the repr.
     name = ''
