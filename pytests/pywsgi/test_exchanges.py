@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack, suppress
 
 import gevent
+import gevent.event
 import pytest
 from gevent.local import local
 from raw_http import connect, get, plain, wait_until
@@ -416,3 +417,31 @@ def test_a_result_that_fails_to_close(serve, quiet, body):
     assert answer.endswith(b"ok" if body is SizedAndBroken
                            else b"1\r\no\r\n1\r\nk\r\n0\r\n\r\n")
     assert [str(error) for error in quiet] == ["close"]
+
+
+def test_the_input_is_of_the_known_class(serve):
+    server = serve(answering(lambda environ: isinstance(
+        environ["wsgi.input"], pywsgi.Input)), wsgi=False)
+    assert ask_together(server, "/") == [b"True"]
+
+
+def test_the_input_tells_when_the_client_has_gone(serve):
+    asked, seen = gevent.event.Event(), gevent.event.AsyncResult()
+
+    def application(environ, start_response):
+        with gevent.Timeout(20):
+            connection = environ["wsgi.input"].rfile
+            asked.set()
+            socket.wait_read(connection.fileno())
+            with suppress(ConnectionResetError):
+                connection.read(1)
+            seen.set()
+        start_response("200 OK", [])
+        return []
+
+    server = serve(application, wsgi=False)
+    with connect(server) as peer:
+        peer.sendall(get("/"))
+        assert asked.wait(20)
+        assert not seen.wait(0.01)
+    seen.get(timeout=20)

@@ -114,6 +114,13 @@ def test_unwrap_both_ends(pair):
         client.read(1)
 
 
+def test_unwrap_when_the_peer_closes_instead(pair):
+    client, server = pair()
+    server.shutdown(socket.SHUT_WR)
+    assert client.unwrap() is client
+    assert client.cipher() is None
+
+
 # -- waits ---------------------------------------------------------------------------
 
 def test_others_run_meanwhile(pair):

@@ -239,6 +239,25 @@ def test_what_was_read_ahead_is_not_lost(text):
     assert first + rest == ("a\nb\nc" if text else b"a\nb\nc")
 
 
+def test_communicating_by_a_wait_of_a_subclass():
+    class Child(Popen):
+        waits = 0
+
+        def wait(self, timeout=None):
+            self.waits += 1
+            return super().wait(timeout)
+
+    child = Child(['cat'], stdin=PIPE, stdout=PIPE)
+    assert child.communicate(b'some') == (b'some', None)
+    assert child.waits == 1
+    child = Child(['sleep', '60'], stdout=PIPE)
+    with pytest.raises(TimeoutExpired):
+        child.communicate(timeout=0.01)
+    child.kill()
+    assert child.communicate(timeout=20) == (b'', None)
+    assert child.wait() == -signal.SIGKILL
+
+
 def test_output_that_is_not_text():
     with Popen("printf '\\377'", shell=True, stdout=PIPE,
                encoding="utf-8") as process:

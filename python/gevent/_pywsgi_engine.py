@@ -18,8 +18,8 @@ import time
 import gevent
 from gevent import socket
 from gevent._pywsgi_file import FileWrapper
-from gevent._pywsgi_input import (BodyTooLong, BodyTooSlow, InvalidInput,
-                                  TimedFile)
+from gevent._pywsgi_input import (BodyTooLong, BodyTooSlow, Input,
+                                  InvalidInput, TimedFile)
 from gevent._pywsgi_log import NoopLog
 from gevent._pywsgi_request import NOT_IN_LINE
 from gevent._threading import Lock
@@ -168,10 +168,38 @@ class _Body(io.RawIOBase):
         return b"".join(pieces)
 
 
+class _Connection(io.RawIOBase):
+    """A connection that the engine serves: to wait until its client sends more
+    or hangs up, and to see which."""
+
+    def __init__(self, request):
+        self._request = request
+
+    def readable(self):
+        return True
+
+    def fileno(self):
+        return self._request.fileno()
+
+    def readinto(self, buffer):
+        while True:
+            try:
+                return os.readv(self.fileno(), [buffer])
+            except BlockingIOError:
+                socket.wait_read(self.fileno())
+
+
+@Input.register  # applications ask which it is
 class EngineInput(HttpInput):
     """`wsgi.input`: the body of a request, and no byte beyond it."""
 
     __slots__ = ()
+
+    @property
+    def rfile(self):
+        """The connection as a binary file, which is readable when the client
+        has hung up; over TLS, what is sent reads encrypted."""
+        return io.BufferedReader(_Connection(self._request))
 
     @property
     def file(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import re
 from time import monotonic
 
@@ -88,7 +89,7 @@ class TimedFile:
         return self._timed(self._file.readline, limit)
 
 
-class Input:
+class Input(metaclass=abc.ABCMeta):
     """`wsgi.input`: the body of a request, and no byte beyond it.
 
     *content_length* bytes of *rfile*, or what is there in chunks. *socket*

@@ -394,8 +394,17 @@ class SSLSocket(socket):
         super().shutdown(how)
 
     def unwrap(self):
-        """End TLS in both directions; return the now plain socket."""
-        self._run(self._wrapped().shutdown, "shutdown")
+        """End TLS in both directions; return the now plain socket.
+
+        A peer that closed the connection instead has ended TLS too.
+        """
+        try:
+            self._run(self._wrapped().shutdown, "shutdown")
+        except SSLEOFError:
+            pass
+        except OSError as ex:
+            if ex.errno != 0:  # how OpenSSL 1.1 tells the same
+                raise
         self._sslobj = None
         return self
 

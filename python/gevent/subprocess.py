@@ -560,9 +560,16 @@ class Popen(__subprocess__.Popen):
             if end is not None:
                 seconds = min(seconds, end - monotonic())
             self._sigint_wait_secs = 0
-            self.wait(seconds, _raise_exc=False)
+            self._wait_at_most(seconds)
             raise
         return greenlets.outputs()
+
+    def _wait_at_most(self, seconds):
+        # By a wait() that a subclass may have written like the standard one.
+        try:
+            self.wait() if seconds is None else self.wait(timeout=seconds)
+        except TimeoutExpired:
+            pass
 
     def _join(self, greenlets, end, timeout):
         joinall(list(greenlets),
@@ -570,7 +577,7 @@ class Popen(__subprocess__.Popen):
         if greenlets.ready():
             greenlets.raise_error()
             left = None if end is None else max(0, end - monotonic())
-            self.wait(left, _raise_exc=False)
+            self._wait_at_most(left)
         if self.returncode is None or not greenlets.ready():
             stdout, stderr = greenlets.partial_outputs()
             raise TimeoutExpired(self.args, timeout, stdout, stderr)
