@@ -19,15 +19,8 @@
 
 #include <gcore.h>
 
+#include "ring.h"
 #include "spin.h"
-
-/* A FIFO of owned references. */
-typedef struct {
-    PyObject **items;
-    size_t head; /* index of the oldest item */
-    size_t count;
-    size_t mask; /* capacity - 1; the capacity is a power of two */
-} accel_ring;
 
 typedef struct WaitObject WaitObject;
 
@@ -171,6 +164,13 @@ bool accel_watcher_may_look(PyObject *watcher);
 int accel_watcher_look_and_wait(PyObject *watcher, PyObject *timeout,
                                 bool *at_once);
 
+/* Of what a call has returned only whether it has: 0, -1 with an exception. */
+static inline int accel_ignore(PyObject *result)
+{
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+
 /* Put `value`, whose reference is taken over, into a slot; the old one goes
  * last, as its destructor may look at the slot. */
 static inline void accel_replace(PyObject **slot, PyObject *value)
@@ -212,6 +212,9 @@ int64_t accel_deadline(PyObject *seconds);
 
 /* An exception class of gevent.exceptions by its name, for raising here. */
 PyObject *accel_error(const char *name);
+
+/* A module's attribute, imported; a new reference. */
+PyObject *accel_import(const char *module, const char *name);
 
 /* Make a heap type from a spec and add it to the module. */
 PyTypeObject *accel_add_type(PyObject *module, PyType_Spec *spec,

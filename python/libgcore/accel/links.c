@@ -101,13 +101,10 @@ PyObject *accel_links_as_deque(const accel_links *links)
         Py_INCREF(what);
         PyList_SetItem(list, i, what);
     }
-    PyObject *collections =
-        list ? PyImport_ImportModule("collections") : NULL;
+    PyObject *type = list ? accel_import("collections", "deque") : NULL;
     PyObject *deque =
-        collections
-            ? PyObject_CallMethod(collections, "deque", "O", list)
-            : NULL;
-    Py_XDECREF(collections);
+        type ? PyObject_CallFunctionObjArgs(type, list, NULL) : NULL;
+    Py_XDECREF(type);
     Py_XDECREF(list);
     return deque;
 }

@@ -37,64 +37,6 @@ static void count_fork(void)
     fork_count++;
 }
 
-/* ---- rings --------------------------------------------------------------- */
-
-static size_t ring_capacity(const accel_ring *ring)
-{
-    return ring->items ? ring->mask + 1 : 0;
-}
-
-static int ring_grow(accel_ring *ring)
-{
-    size_t capacity = ring_capacity(ring);
-    size_t larger = capacity ? capacity * 2 : 64;
-    PyObject **items = PyMem_Malloc(larger * sizeof *items);
-    if (!items) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    for (size_t i = 0; i < ring->count; i++)
-        items[i] = ring->items[(ring->head + i) & ring->mask];
-    PyMem_Free(ring->items);
-    ring->items = items;
-    ring->head = 0;
-    ring->mask = larger - 1;
-    return 0;
-}
-
-static int ring_push(accel_ring *ring, PyObject *item)
-{
-    if (ring->count == ring_capacity(ring) && ring_grow(ring) < 0)
-        return -1;
-    Py_INCREF(item);
-    ring->items[(ring->head + ring->count++) & ring->mask] = item;
-    return 0;
-}
-
-static PyObject *ring_pop(accel_ring *ring)
-{
-    PyObject *item = ring->items[ring->head];
-    ring->head = (ring->head + 1) & ring->mask;
-    ring->count--;
-    return item;
-}
-
-static void ring_clear(accel_ring *ring)
-{
-    while (ring->count)
-        Py_DECREF(ring_pop(ring));
-    PyMem_Free(ring->items);
-    ring->items = NULL;
-    ring->head = ring->mask = 0;
-}
-
-static int ring_traverse(accel_ring *ring, visitproc visit, void *arg)
-{
-    for (size_t i = 0; i < ring->count; i++)
-        Py_VISIT(ring->items[(ring->head + i) & ring->mask]);
-    return 0;
-}
-
 /* ---- the queue ----------------------------------------------------------- */
 
 int accel_loop_check(LoopObject *loop)
@@ -107,12 +49,12 @@ int accel_loop_check(LoopObject *loop)
 
 int accel_loop_append(LoopObject *loop, PyObject *item)
 {
-    return ring_push(&loop->queue, item);
+    return accel_ring_push(&loop->queue, item);
 }
 
 int accel_loop_push(LoopObject *loop, PyObject *item)
 {
-    if (ring_push(&loop->queue, item) < 0)
+    if (accel_ring_push(&loop->queue, item) < 0)
         return -1;
     if (loop->polling && loop->engine)
         gcore_hub_wake(loop->engine);
@@ -121,7 +63,7 @@ int accel_loop_push(LoopObject *loop, PyObject *item)
 
 int accel_loop_push_ready(LoopObject *loop, PyObject *item)
 {
-    return ring_push(&loop->ready, item);
+    return accel_ring_push(&loop->ready, item);
 }
 
 PyObject *accel_loop_peek(LoopObject *loop)
@@ -144,10 +86,10 @@ static int64_t switch_interval(void)
 PyObject *accel_loop_take(LoopObject *loop)
 {
     if (loop->ready.count)
-        return ring_pop(&loop->ready);
+        return accel_ring_pop(&loop->ready);
     if (!loop->queue.count)
         return NULL;
-    PyObject *item = ring_pop(&loop->queue);
+    PyObject *item = accel_ring_pop(&loop->queue);
     loop->taken++;
     if (Py_TYPE(item) == accel_wait_type)
         ((WaitObject *)item)->listed = false;
@@ -233,7 +175,7 @@ static void run_item(LoopObject *loop, PyObject *item)
 static void drain_ready(LoopObject *loop)
 {
     while (loop->ready.count)
-        run_item(loop, ring_pop(&loop->ready));
+        run_item(loop, accel_ring_pop(&loop->ready));
 }
 
 static void drain(LoopObject *loop)
@@ -336,9 +278,9 @@ void accel_loop_tell(LoopObject *loop, gcore_hub *engine)
 static int ready_room(LoopObject *loop)
 {
     accel_ring *ring = &loop->ready;
-    size_t room = ring_capacity(ring) - ring->count;
-    while (room < BATCH && ring_grow(ring) == 0)
-        room = ring_capacity(ring) - ring->count;
+    size_t room = accel_ring_capacity(ring) - ring->count;
+    while (room < BATCH && accel_ring_grow(ring) == 0)
+        room = accel_ring_capacity(ring) - ring->count;
     if (room >= BATCH)
         return BATCH;
     PyErr_Clear();
@@ -697,8 +639,8 @@ static void close_engine(LoopObject *loop)
     gcore_hub_close(engine);
     drop_watchers(engine);
     gcore_hub_unref(engine);
-    ring_clear(&loop->queue);
-    ring_clear(&loop->ready);
+    accel_ring_clear(&loop->queue);
+    accel_ring_clear(&loop->ready);
     PyList_SetSlice(loop->prepares, 0, PyList_Size(loop->prepares), NULL);
     PyList_SetSlice(loop->checks, 0, PyList_Size(loop->checks), NULL);
 }
@@ -718,8 +660,8 @@ static int loop_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(loop->prepares);
     Py_VISIT(loop->checks);
     Py_VISIT(Py_TYPE(self));
-    int stop = ring_traverse(&loop->ready, visit, arg);
-    return stop ? stop : ring_traverse(&loop->queue, visit, arg);
+    int stop = accel_ring_traverse(&loop->ready, visit, arg);
+    return stop ? stop : accel_ring_traverse(&loop->queue, visit, arg);
 }
 
 static int loop_clear(PyObject *self)
@@ -730,8 +672,8 @@ static int loop_clear(PyObject *self)
     Py_CLEAR(loop->end);
     Py_CLEAR(loop->owed);
     Py_CLEAR(loop->dict);
-    ring_clear(&loop->ready);
-    ring_clear(&loop->queue);
+    accel_ring_clear(&loop->ready);
+    accel_ring_clear(&loop->queue);
     return 0;
 }
 
@@ -893,7 +835,7 @@ static PyObject *loop_abandon(PyObject *self, PyObject *Py_UNUSED(ignored))
     for (wait = loop->waits; wait; wait = wait->next)
         accel_wait_discard(wait);
     PyObject *item;
-    while (loop->queue.count && (item = ring_pop(&loop->queue))) {
+    while (loop->queue.count && (item = accel_ring_pop(&loop->queue))) {
         if (Py_TYPE(item) == accel_wait_type)
             ((WaitObject *)item)->listed = false;
         Py_DECREF(item);

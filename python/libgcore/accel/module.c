@@ -3,6 +3,14 @@
 
 #include <string.h>
 
+PyObject *accel_import(const char *module, const char *name)
+{
+    PyObject *from = PyImport_ImportModule(module);
+    PyObject *found = from ? PyObject_GetAttrString(from, name) : NULL;
+    Py_XDECREF(from);
+    return found;
+}
+
 PyTypeObject *accel_add_type(PyObject *module, PyType_Spec *spec,
                              PyObject *base)
 {

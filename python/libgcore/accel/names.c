@@ -432,20 +432,11 @@ static PyType_Spec names_spec = {
     .slots = names_slots,
 };
 
-static int find_gaierror(void)
-{
-    PyObject *module = PyImport_ImportModule("_socket");
-    if (!module)
-        return -1;
-    gaierror = PyObject_GetAttrString(module, "gaierror");
-    Py_DECREF(module);
-    return gaierror ? 0 : -1;
-}
-
 int accel_names_init(PyObject *module)
 {
     no_name = PyUnicode_InternFromString("");
-    if (!no_name || find_gaierror() < 0)
+    gaierror = accel_import("_socket", "gaierror");
+    if (!no_name || !gaierror)
         return -1;
     names_type = accel_add_type(module, &names_spec, NULL);
     return names_type ? 0 : -1;

@@ -934,13 +934,8 @@ static int find_fileno(PyObject *type)
 
 static int find_socket_type(void)
 {
-    PyObject *module = PyImport_ImportModule("_socket");
-    PyObject *type;
+    PyObject *type = accel_import("_socket", "socket");
 
-    if (module == NULL)
-        return -1;
-    type = PyObject_GetAttrString(module, "socket");
-    Py_DECREF(module);
     if (type == NULL)
         return -1;
     if (!PyType_Check(type)) {

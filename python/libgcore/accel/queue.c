@@ -6,23 +6,19 @@
  * killed loses nothing.  put() tells getters and get() tells putters to look,
  * as many as there are items or free places.
  *
- * Items are kept in a ring of our own until somebody asks for `queue`: then
- * they move to a deque, which is the queue from there on.  Stacks and heaps
- * keep a list.  `_put`, `_get`, `_peek` and `_qsize` are called as methods
- * where a subclass has overridden them.
+ * queueitems.h tells how items are kept.  `_put`, `_get`, `_peek` and `_qsize`
+ * are called as methods where a subclass has overridden them.
  */
 #include "queue.h"
+#include "queueitems.h"
 
 #include <string.h>
 
 PyObject *accel_empty_error, *accel_full_error;
-static PyObject *shutdown_error, *deque_type, *heapify, *heappush, *heappop;
-static PyObject *str_append, *str_get, *str_hook_get, *str_hook_init,
-    *str_hook_peek, *str_hook_put, *str_hook_qsize, *str_pop, *str_popleft,
-    *str_put;
+static PyObject *shutdown_error;
+static PyObject *str_get, *str_hook_get, *str_hook_init, *str_hook_peek,
+    *str_hook_put, *str_hook_qsize, *str_put;
 static PyTypeObject *simple_type;
-
-enum kind { FIFO, LIFO, HEAP };
 
 enum hook {
     HOOK_QSIZE = 1,
@@ -37,166 +33,21 @@ typedef struct {
     PyObject_HEAD
     PyObject *weakrefs;
     PyObject *hub;
-    PyObject *container; /* NULL: the items are in the ring */
-    PyObject **ring;
-    Py_ssize_t head, count, capacity; /* of the ring; a power of two */
+    accel_items items;
     Py_ssize_t maxsize; /* -1: unlimited */
     Py_ssize_t unfinished;
     accel_links getters, putters, joiners;
-    uint8_t kind;
     uint8_t hooks;
     bool tracks_tasks;
     bool is_shutdown;
 } QueueObject;
 
-/* ---- the ring ------------------------------------------------------------ */
-
-static int ring_grow(QueueObject *self)
-{
-    Py_ssize_t capacity = self->capacity ? self->capacity * 2 : 4;
-    PyObject **ring = PyMem_Malloc((size_t)capacity * sizeof *ring);
-    if (!ring) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < self->count; i++)
-        ring[i] = self->ring[(self->head + i) & (self->capacity - 1)];
-    PyMem_Free(self->ring);
-    self->ring = ring;
-    self->head = 0;
-    self->capacity = capacity;
-    return 0;
-}
-
-static int ring_push(QueueObject *self, PyObject *item)
-{
-    if (self->count == self->capacity && ring_grow(self) < 0)
-        return -1;
-    Py_INCREF(item);
-    self->ring[(self->head + self->count++) & (self->capacity - 1)] = item;
-    return 0;
-}
-
-static PyObject *ring_pop(QueueObject *self)
-{
-    PyObject *item = self->ring[self->head];
-    self->head = (self->head + 1) & (self->capacity - 1);
-    self->count--;
-    return item;
-}
-
-static void ring_clear(QueueObject *self)
-{
-    while (self->count)
-        Py_DECREF(ring_pop(self));
-    PyMem_Free(self->ring);
-    self->ring = NULL;
-    self->head = self->capacity = 0;
-}
-
-static PyObject *ring_as_list(QueueObject *self)
-{
-    PyObject *list = PyList_New(self->count);
-    for (Py_ssize_t i = 0; list && i < self->count; i++) {
-        PyObject *item = self->ring[(self->head + i) & (self->capacity - 1)];
-        Py_INCREF(item);
-        PyList_SetItem(list, i, item);
-    }
-    return list;
-}
-
-/* Move the items to a deque, for somebody who wants to see them. */
-static int ring_to_deque(QueueObject *self)
-{
-    PyObject *list = ring_as_list(self);
-    PyObject *deque =
-        list ? PyObject_CallFunctionObjArgs(deque_type, list, NULL) : NULL;
-    Py_XDECREF(list);
-    if (!deque)
-        return -1;
-    self->container = deque;
-    ring_clear(self);
-    return 0;
-}
-
-/* ---- storing, as the class itself does it -------------------------------- */
-
-static Py_ssize_t own_qsize(QueueObject *self)
-{
-    return self->container ? PyObject_Size(self->container) : self->count;
-}
-
-static int done(PyObject *result)
-{
-    Py_XDECREF(result);
-    return result ? 0 : -1;
-}
-
-static int own_put(QueueObject *self, PyObject *item)
-{
-    if (!self->container)
-        return ring_push(self, item);
-    if (self->kind == HEAP)
-        return done(PyObject_CallFunctionObjArgs(heappush, self->container,
-                                                 item, NULL));
-    return done(PyObject_CallMethodObjArgs(self->container, str_append, item,
-                                           NULL));
-}
-
-static PyObject *own_get(QueueObject *self)
-{
-    if (!self->container) {
-        if (self->count)
-            return ring_pop(self);
-        PyErr_SetString(PyExc_IndexError, "pop from an empty queue");
-        return NULL;
-    }
-    if (self->kind == HEAP)
-        return PyObject_CallFunctionObjArgs(heappop, self->container, NULL);
-    return PyObject_CallMethodObjArgs(
-        self->container, self->kind == LIFO ? str_pop : str_popleft, NULL);
-}
-
-static PyObject *own_peek(QueueObject *self)
-{
-    if (self->container)
-        return PySequence_GetItem(self->container,
-                                  self->kind == LIFO ? -1 : 0);
-    if (!self->count) {
-        PyErr_SetString(PyExc_IndexError, "peek into an empty queue");
-        return NULL;
-    }
-    Py_INCREF(self->ring[self->head]);
-    return self->ring[self->head];
-}
-
-static int own_init(QueueObject *self, PyObject *items)
-{
-    ring_clear(self);
-    PyObject *list = items ? PySequence_List(items) : PyList_New(0);
-    if (!list)
-        return -1;
-    int failed = 0;
-    if (self->kind == FIFO) {
-        Py_CLEAR(self->container);
-        for (Py_ssize_t i = 0; !failed && i < PyList_Size(list); i++)
-            failed = ring_push(self, PyList_GetItem(list, i));
-    } else {
-        if (self->kind == HEAP)
-            failed = done(PyObject_CallFunctionObjArgs(heapify, list, NULL));
-        if (!failed)
-            accel_set(&self->container, list);
-    }
-    Py_DECREF(list);
-    return failed;
-}
-
-/* ---- storing, as a subclass may do it ------------------------------------ */
+/* ---- the items, as a subclass may keep them ------------------------------- */
 
 static Py_ssize_t qsize(QueueObject *self)
 {
     if (!(self->hooks & HOOK_QSIZE))
-        return own_qsize(self);
+        return accel_items_count(&self->items);
     PyObject *size =
         PyObject_CallMethodObjArgs((PyObject *)self, str_hook_qsize, NULL);
     Py_ssize_t value = size ? PyNumber_AsSsize_t(size, NULL) : -1;
@@ -207,9 +58,9 @@ static Py_ssize_t qsize(QueueObject *self)
 static int put_item(QueueObject *self, PyObject *item)
 {
     if (self->hooks & HOOK_PUT)
-        return done(PyObject_CallMethodObjArgs((PyObject *)self, str_hook_put,
+        return accel_ignore(PyObject_CallMethodObjArgs((PyObject *)self, str_hook_put,
                                                item, NULL));
-    return own_put(self, item);
+    return accel_items_put(&self->items, item);
 }
 
 static PyObject *get_item(QueueObject *self)
@@ -217,7 +68,7 @@ static PyObject *get_item(QueueObject *self)
     if (self->hooks & HOOK_GET)
         return PyObject_CallMethodObjArgs((PyObject *)self, str_hook_get,
                                           NULL);
-    return own_get(self);
+    return accel_items_get(&self->items);
 }
 
 static PyObject *peek_item(QueueObject *self)
@@ -225,7 +76,7 @@ static PyObject *peek_item(QueueObject *self)
     if (self->hooks & HOOK_PEEK)
         return PyObject_CallMethodObjArgs((PyObject *)self, str_hook_peek,
                                           NULL);
-    return own_peek(self);
+    return accel_items_peek(&self->items);
 }
 
 /* 1 full, 0 not, -1 exception. */
@@ -711,45 +562,46 @@ static PyObject *queue_tell(PyObject *self, PyObject *args)
 
 static PyObject *hook_qsize(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    Py_ssize_t size = own_qsize((QueueObject *)self);
+    Py_ssize_t size = accel_items_count(&((QueueObject *)self)->items);
     return size < 0 ? NULL : PyLong_FromSsize_t(size);
 }
 
 static PyObject *hook_put(PyObject *self, PyObject *item)
 {
-    if (own_put((QueueObject *)self, item) < 0)
+    if (accel_items_put(&((QueueObject *)self)->items, item) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
 
 static PyObject *hook_get(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return own_get((QueueObject *)self);
+    return accel_items_get(&((QueueObject *)self)->items);
 }
 
 static PyObject *hook_peek(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return own_peek((QueueObject *)self);
+    return accel_items_peek(&((QueueObject *)self)->items);
 }
 
 static PyObject *hook_init(PyObject *self, PyObject *args)
 {
     PyObject *maxsize, *items = NULL;
     if (!PyArg_UnpackTuple(args, "_init", 1, 2, &maxsize, &items)
-        || own_init((QueueObject *)self, items) < 0)
+        || accel_items_fill(&((QueueObject *)self)->items, items) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
 
 /* ---- making -------------------------------------------------------------- */
 
-static PyObject *make(PyTypeObject *type, enum kind kind, bool tracks_tasks)
+static PyObject *make(PyTypeObject *type, enum accel_items_kind kind,
+                      bool tracks_tasks)
 {
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     QueueObject *self = (QueueObject *)alloc(type, 0);
     if (!self)
         return NULL;
-    self->kind = (uint8_t)kind;
+    self->items.kind = (uint8_t)kind;
     self->tracks_tasks = tracks_tasks;
     self->maxsize = -1;
     return (PyObject *)self;
@@ -758,25 +610,25 @@ static PyObject *make(PyTypeObject *type, enum kind kind, bool tracks_tasks)
 static PyObject *simple_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
                             PyObject *Py_UNUSED(keywords))
 {
-    return make(type, FIFO, false);
+    return make(type, ITEMS_FIFO, false);
 }
 
 static PyObject *queue_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
                            PyObject *Py_UNUSED(keywords))
 {
-    return make(type, FIFO, true);
+    return make(type, ITEMS_FIFO, true);
 }
 
 static PyObject *lifo_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
                           PyObject *Py_UNUSED(keywords))
 {
-    return make(type, LIFO, true);
+    return make(type, ITEMS_LIFO, true);
 }
 
 static PyObject *priority_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
                               PyObject *Py_UNUSED(keywords))
 {
-    return make(type, HEAP, true);
+    return make(type, ITEMS_HEAP, true);
 }
 
 static int overrides(PyObject *self, PyObject *name)
@@ -843,9 +695,9 @@ static int call_init(QueueObject *self, PyObject *items)
     int overridden = overrides((PyObject *)self, str_hook_init);
     int failed = -1;
     if (has_items >= 0 && overridden == 0)
-        failed = own_init(self, has_items ? items : NULL);
+        failed = accel_items_fill(&self->items, has_items ? items : NULL);
     else if (has_items >= 0 && overridden > 0)
-        failed = done(PyObject_CallMethodObjArgs(
+        failed = accel_ignore(PyObject_CallMethodObjArgs(
             (PyObject *)self, str_hook_init, maxsize,
             has_items ? items : NULL, NULL));
     Py_DECREF(maxsize);
@@ -890,25 +742,21 @@ static int queue_traverse(PyObject *self, visitproc visit, void *arg)
     QueueObject *queue = (QueueObject *)self;
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(queue->hub);
-    Py_VISIT(queue->container);
-    for (Py_ssize_t i = 0; i < queue->count; i++)
-        Py_VISIT(queue->ring[(queue->head + i) & (queue->capacity - 1)]);
+    int stop = accel_items_traverse(&queue->items, visit, arg);
+    if (stop)
+        return stop;
     accel_links *const lists[] = {&queue->getters, &queue->putters,
                                   &queue->joiners};
-    for (int i = 0; i < 3; i++) {
-        int result = accel_links_traverse(lists[i], visit, arg);
-        if (result)
-            return result;
-    }
-    return 0;
+    for (int i = 0; i < 3 && !stop; i++)
+        stop = accel_links_traverse(lists[i], visit, arg);
+    return stop;
 }
 
 static int queue_clear(PyObject *self)
 {
     QueueObject *queue = (QueueObject *)self;
     Py_CLEAR(queue->hub);
-    Py_CLEAR(queue->container);
-    ring_clear(queue);
+    accel_items_clear(&queue->items);
     accel_links_clear(&queue->getters);
     accel_links_clear(&queue->putters);
     accel_links_clear(&queue->joiners);
@@ -965,19 +813,13 @@ static int put_maxsize(PyObject *self, PyObject *maxsize,
 
 static PyObject *get_queue(PyObject *self, void *Py_UNUSED(closure))
 {
-    QueueObject *queue = (QueueObject *)self;
-    if (!queue->container && ring_to_deque(queue) < 0)
-        return NULL;
-    Py_INCREF(queue->container);
-    return queue->container;
+    return accel_items_shown(&((QueueObject *)self)->items);
 }
 
 static int set_queue(PyObject *self, PyObject *container,
                      void *Py_UNUSED(closure))
 {
-    QueueObject *queue = (QueueObject *)self;
-    accel_set(&queue->container, container);
-    ring_clear(queue);
+    accel_items_use(&((QueueObject *)self)->items, container);
     return 0;
 }
 
@@ -1148,45 +990,19 @@ static PyType_Spec priority_spec = QUEUE_SPEC("PriorityQueue", priority_slots);
 
 /* ---- module -------------------------------------------------------------- */
 
-static int import_names(const char *module, PyObject **targets[],
-                        const char *const names[])
-{
-    PyObject *from = PyImport_ImportModule(module);
-    for (size_t i = 0; from && names[i]; i++) {
-        *targets[i] = PyObject_GetAttrString(from, names[i]);
-        if (!*targets[i])
-            Py_CLEAR(from);
-    }
-    Py_XDECREF(from);
-    return from ? 0 : -1;
-}
-
-static int import_all(void)
-{
-    static PyObject **queue_targets[] = {&accel_empty_error,
-                                         &accel_full_error};
-    static const char *const queue_names[] = {"Empty", "Full", NULL};
-    static PyObject **heap_targets[] = {&heapify, &heappush, &heappop};
-    static const char *const heap_names[] = {"heapify", "heappush", "heappop",
-                                             NULL};
-    static PyObject **deque_targets[] = {&deque_type};
-    static const char *const deque_names[] = {"deque", NULL};
-    return import_names("queue", queue_targets, queue_names)
-           | import_names("heapq", heap_targets, heap_names)
-           | import_names("collections", deque_targets, deque_names);
-}
-
 static int intern_names(void)
 {
     struct {
         PyObject **target;
         const char *text;
     } const table[] = {
-        {&str_append, "append"},       {&str_get, "get"},
-        {&str_hook_get, "_get"},       {&str_hook_init, "_init"},
-        {&str_hook_peek, "_peek"},     {&str_hook_put, "_put"},
-        {&str_hook_qsize, "_qsize"},   {&str_pop, "pop"},
-        {&str_popleft, "popleft"},     {&str_put, "put"},
+        {&str_get, "get"},
+        {&str_hook_get, "_get"},
+        {&str_hook_init, "_init"},
+        {&str_hook_peek, "_peek"},
+        {&str_hook_put, "_put"},
+        {&str_hook_qsize, "_qsize"},
+        {&str_put, "put"},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         *table[i].target = PyUnicode_InternFromString(table[i].text);
@@ -1199,10 +1015,7 @@ static int intern_names(void)
 /* The standard library has it since 3.13. */
 static PyObject *shutdown_class(void)
 {
-    PyObject *queue = PyImport_ImportModule("queue");
-    PyObject *found =
-        queue ? PyObject_GetAttrString(queue, "ShutDown") : NULL;
-    Py_XDECREF(queue);
+    PyObject *found = accel_import("queue", "ShutDown");
     if (found)
         return found;
     PyErr_Clear();
@@ -1211,12 +1024,18 @@ static PyObject *shutdown_class(void)
         NULL, NULL);
 }
 
+static int find_errors(void)
+{
+    accel_empty_error = accel_import("queue", "Empty");
+    accel_full_error = accel_import("queue", "Full");
+    shutdown_error = shutdown_class();
+    return accel_empty_error && accel_full_error && shutdown_error ? 0 : -1;
+}
+
 int accel_queue_init(PyObject *module)
 {
-    if (accel_links_init(module) < 0 || intern_names() < 0 || import_all())
-        return -1;
-    shutdown_error = shutdown_class();
-    if (!shutdown_error)
+    if (accel_links_init(module) < 0 || accel_items_init() < 0
+        || intern_names() < 0 || find_errors() < 0)
         return -1;
     Py_INCREF(shutdown_error);
     if (PyModule_AddObject(module, "ShutDown", shutdown_error) < 0)

@@ -27,8 +27,7 @@ static PyTypeObject *taskqueue_type;
 typedef struct {
     PyObject_HEAD
     PyObject *weakrefs;
-    PyObject **items; /* a ring; guarded by the GIL */
-    size_t head, count, capacity;
+    accel_ring items; /* guarded by the GIL */
     pthread_mutex_t lock;
     pthread_cond_t woken;
     size_t idle; /* workers that wait, or are about to; guarded by `lock` */
@@ -38,38 +37,10 @@ typedef struct {
     accel_spin_record spins; /* that one's */
 } TaskQueueObject;
 
-/* ---- the items ----------------------------------------------------------- */
-
-static int append(TaskQueueObject *queue, PyObject *item)
-{
-    if (queue->count == queue->capacity) {
-        size_t capacity = queue->capacity ? queue->capacity * 2 : 16;
-        PyObject **items = PyMem_Malloc(capacity * sizeof *items);
-        if (!items) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        for (size_t i = 0; i < queue->count; i++)
-            items[i] = queue->items[(queue->head + i) % queue->capacity];
-        PyMem_Free(queue->items);
-        queue->items = items;
-        queue->head = 0;
-        queue->capacity = capacity;
-    }
-    Py_INCREF(item);
-    queue->items[(queue->head + queue->count++) % queue->capacity] = item;
-    return 0;
-}
-
 /* The oldest item, or NULL. */
 static PyObject *take(TaskQueueObject *queue)
 {
-    if (!queue->count)
-        return NULL;
-    PyObject *item = queue->items[queue->head];
-    queue->head = (queue->head + 1) % queue->capacity;
-    queue->count--;
-    return item;
+    return queue->items.count ? accel_ring_pop(&queue->items) : NULL;
 }
 
 /* ---- waking workers ------------------------------------------------------ */
@@ -162,17 +133,13 @@ static PyObject *taskqueue_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
 static int taskqueue_traverse(PyObject *self, visitproc visit, void *arg)
 {
     TaskQueueObject *queue = (TaskQueueObject *)self;
-    for (size_t i = 0; i < queue->count; i++)
-        Py_VISIT(queue->items[(queue->head + i) % queue->capacity]);
     Py_VISIT(Py_TYPE(self));
-    return 0;
+    return accel_ring_traverse(&queue->items, visit, arg);
 }
 
 static int taskqueue_clear(PyObject *self)
 {
-    PyObject *item;
-    while ((item = take((TaskQueueObject *)self)))
-        Py_DECREF(item);
+    accel_ring_clear(&((TaskQueueObject *)self)->items);
     return 0;
 }
 
@@ -184,7 +151,6 @@ static void taskqueue_dealloc(PyObject *self)
     if (queue->weakrefs)
         PyObject_ClearWeakRefs(self);
     taskqueue_clear(self);
-    PyMem_Free(queue->items);
     pthread_cond_destroy(&queue->woken);
     pthread_mutex_destroy(&queue->lock);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
@@ -196,7 +162,7 @@ static PyObject *taskqueue_put(PyObject *self, PyObject *args)
     TaskQueueObject *queue = (TaskQueueObject *)self;
     PyObject *item, *loop = Py_None;
     if (!PyArg_UnpackTuple(args, "_put", 1, 2, &item, &loop)
-        || append(queue, item) < 0)
+        || accel_ring_push(&queue->items, item) < 0)
         return NULL;
     if (loop != Py_None && PyObject_TypeCheck(loop, accel_loop_type))
         accel_loop_wake_worker_later((LoopObject *)loop, self);
@@ -216,7 +182,7 @@ static PyObject *taskqueue_get(PyObject *self, PyObject *args)
     if (PyObject_TypeCheck(loop, accel_loop_type))
         engine = accel_loop_asleep((LoopObject *)loop);
     bool woken = true;
-    while (!queue->count && woken) {
+    while (!queue->items.count && woken) {
         become_idle(queue);
         Py_BEGIN_ALLOW_THREADS
         if (engine)
@@ -228,7 +194,7 @@ static PyObject *taskqueue_get(PyObject *self, PyObject *args)
     if (engine)
         accel_loop_tell((LoopObject *)loop, engine);
     PyObject *item = take(queue);
-    if (queue->count)
+    if (queue->items.count)
         accel_taskqueue_wake(self);
     if (!item) {
         Py_INCREF(otherwise);
@@ -240,19 +206,21 @@ static PyObject *taskqueue_get(PyObject *self, PyObject *args)
 static PyObject *taskqueue_drain(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     TaskQueueObject *queue = (TaskQueueObject *)self;
-    PyObject *items = PyList_New(0);
-    while (items && queue->count) {
-        PyObject *item = take(queue);
-        if (PyList_Append(items, item) < 0)
-            Py_CLEAR(items);
-        Py_DECREF(item);
-    }
+    PyObject *items = NULL;
+    size_t count;
+    do { /* making a list may collect garbage, and that run code */
+        Py_XDECREF(items);
+        count = queue->items.count;
+        items = PyList_New((Py_ssize_t)count);
+    } while (items && count != queue->items.count);
+    for (size_t i = 0; items && i < count; i++)
+        PyList_SetItem(items, (Py_ssize_t)i, accel_ring_pop(&queue->items));
     return items;
 }
 
 static PyObject *taskqueue_qsize(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return PyLong_FromSize_t(((TaskQueueObject *)self)->count);
+    return PyLong_FromSize_t(((TaskQueueObject *)self)->items.count);
 }
 
 static PyMethodDef taskqueue_methods[] = {
