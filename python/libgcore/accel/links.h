@@ -15,6 +15,7 @@
 #define GCORE_ACCEL_LINKS_H
 
 #include "accel.h"
+#include "arguments.h"
 
 typedef struct {
     PyObject *what; /* a wait, a native wait or a Link; owned */
@@ -138,35 +139,5 @@ static inline void accel_set(PyObject **target, PyObject *object)
     *target = object;
     Py_XDECREF(old);
 }
-
-/* ---- arguments ----------------------------------------------------------- */
-
-/* Seconds or None as an engine deadline; -1 with an exception. */
-int64_t accel_optional_deadline(PyObject *seconds);
-
-/* A method after its arguments have been read. */
-typedef PyObject *accel_method_fn(PyObject *self, PyObject **values);
-
-/* Call it.  Where the time limit, values[limit], is a Timeout object, that
- * one runs meanwhile and None is passed; when it expires, `expired` is
- * returned if not NULL. */
-PyObject *accel_call_timed(accel_method_fn *method, PyObject *self,
-                           PyObject **values, int limit, PyObject *expired);
-
-/* Read the arguments of a METH_FASTCALL | METH_KEYWORDS function into
- * `values`, which hold the defaults; NULL means required. */
-int accel_parse(const char *function, const char *const *names,
-                PyObject **values, PyObject *const *args, Py_ssize_t nargs,
-                PyObject *keywords);
-
-/* The argument of a function that takes one, as above; borrowed, or NULL. */
-PyObject *accel_parse_one(const char *function, const char *name,
-                          PyObject *const *args, Py_ssize_t nargs,
-                          PyObject *keywords);
-
-/* The method entry of such a function. */
-#define ACCEL_FAST(name, function, doc)                                     \
-    {name, (PyCFunction)(void (*)(void))(function),                         \
-     METH_FASTCALL | METH_KEYWORDS, doc}
 
 #endif
