@@ -28,12 +28,6 @@ static gcore_watch *io_start(gcore_hub *hub, int fd, unsigned events)
     return watch;
 }
 
-static void end_watch(gcore_watch *watch)
-{
-    gcore_watch_stop(watch);
-    gcore_watch_unref(watch);
-}
-
 /* A hub in which nothing has happened. */
 
 static void idle_in_child(void *arg)

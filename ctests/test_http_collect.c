@@ -7,8 +7,8 @@
  * due; `SOON` has it due at once, but a slow machine may then find no piece
  * quick and send all directly. */
 #include "http.h"
+#include "next.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -35,8 +35,6 @@ static int next_error(void)
     errno = atomic_exchange(&send_error, 0);
     return errno;
 }
-
-#define NEXT(name) ((__typeof__(&name))(uintptr_t)dlsym(RTLD_NEXT, #name))
 
 #pragma GCC visibility push(default)
 

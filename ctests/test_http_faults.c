@@ -4,8 +4,8 @@
  * The calls are replaced by ones that fail when told. */
 #include "http.h"
 #include "net.h"
+#include "next.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -54,8 +54,6 @@ static ssize_t take_flood(void *buffer, size_t room)
     memset(buffer, 'x', size);
     return (ssize_t)size;
 }
-
-#define NEXT(name) ((__typeof__(&name))(uintptr_t)dlsym(RTLD_NEXT, #name))
 
 #pragma GCC visibility push(default)
 

@@ -22,14 +22,6 @@ static void respond(gcore_http_request *request)
     gcore_http_request_unref(request);
 }
 
-static gcore_http_stats stats_of(echo_server *it)
-{
-    gcore_http_stats stats = {.size = sizeof stats};
-
-    assert_ok(gcore_http_server_counters(it->server, &stats));
-    return stats;
-}
-
 /* Requests as completions */
 
 static void completions(void **state)

@@ -13,14 +13,6 @@ static char much[MUCH];
 
 static peer one;
 
-static gcore_http_stats stats_of(const echo_server *it)
-{
-    gcore_http_stats stats = {.size = sizeof stats};
-
-    assert_ok(gcore_http_server_counters(it->server, &stats));
-    return stats;
-}
-
 static void answer_much(gcore_http_request *request)
 {
     assert_ok(gcore_http_respond(request, 200, NULL, NULL, 0, much, MUCH));

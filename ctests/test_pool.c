@@ -730,15 +730,6 @@ static void the_number_of_threads_can_change(void **state)
     hub_end(hub);
 }
 
-static int64_t blocked_signals(void *arg)
-{
-    sigset_t set;
-
-    (void)arg;
-    pthread_sigmask(SIG_SETMASK, NULL, &set);
-    return sigismember(&set, SIGUSR1) && sigismember(&set, SIGTERM);
-}
-
 static void workers_take_no_signals(void **state)
 {
     gcore_pool_options options = {

@@ -19,12 +19,6 @@ static gcore_watch *signal_start(gcore_hub *hub, int signum, unsigned flags,
     return watch;
 }
 
-static void end_watch(gcore_watch *watch)
-{
-    assert_ok(gcore_watch_stop(watch));
-    gcore_watch_unref(watch);
-}
-
 static void arguments_are_checked(void **state)
 {
     const int bad[] = {0, -1, 10000, SIGKILL, SIGSTOP};

@@ -5,8 +5,8 @@
  * The calls are replaced by ones that fail, or are interrupted, when told.
  */
 #include "net.h"
+#include "next.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -30,17 +30,6 @@ static struct {
             return -1;                                                        \
         }                                                                     \
     } while (0)
-
-static void *next(const char *name)
-{
-    void *found = dlsym(RTLD_NEXT, name);
-
-    if (!found)
-        abort();
-    return found;
-}
-
-#define NEXT(name) ((__typeof__(&name))(uintptr_t)next(#name))
 
 #pragma GCC visibility push(default)
 

@@ -338,15 +338,6 @@ static void watches_run_in_it(void **state)
     hub_end(hub);
 }
 
-static int64_t blocked_signals(void *arg)
-{
-    sigset_t set;
-
-    (void)arg;
-    pthread_sigmask(SIG_SETMASK, NULL, &set);
-    return sigismember(&set, SIGUSR1) && sigismember(&set, SIGTERM);
-}
-
 static void it_takes_no_signals(void **state)
 {
     gcore_hub *hub = hub_new();

@@ -5,8 +5,8 @@
  * The calls are replaced by ones that fail, or are interrupted, when told.
  */
 #include "net.h"
+#include "next.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,17 +39,6 @@ static bool fails(fault *it, unsigned *count)
     errno = it->error;
     return true;
 }
-
-static void *next(const char *name)
-{
-    void *found = dlsym(RTLD_NEXT, name);
-
-    if (!found)
-        abort();
-    return found;
-}
-
-#define NEXT(name) ((__typeof__(&name))(uintptr_t)next(#name))
 
 #pragma GCC visibility push(default)
 

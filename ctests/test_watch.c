@@ -17,12 +17,6 @@ static gcore_watch *started(gcore_watch *watch)
     return watch;
 }
 
-static void end_watch(gcore_watch *watch)
-{
-    assert_ok(gcore_watch_stop(watch));
-    gcore_watch_unref(watch);
-}
-
 /* idle, prepare, check */
 
 static void idle_comes_when_nothing_else_does(void **state)

@@ -70,10 +70,15 @@ def talk(server, request, closed=True):
         sock.sendall(request)
         if closed:
             sock.shutdown(socket.SHUT_WR)
-        response = b""
-        while data := sock.recv(65536):
-            response += data
-        return response
+        return until_end(sock)
+
+
+def until_end(sock):
+    """All that the server still sends."""
+    response = b""
+    while data := sock.recv(65536):
+        response += data
+    return response
 
 
 def wait_until(condition):

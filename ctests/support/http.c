@@ -104,6 +104,14 @@ void echo_close(echo_server *it)
     hub_end(it->hub);
 }
 
+gcore_http_stats stats_of(const echo_server *it)
+{
+    gcore_http_stats stats = {.size = sizeof stats};
+
+    assert_ok(gcore_http_server_counters(it->server, &stats));
+    return stats;
+}
+
 /* Peers */
 
 void peer_open_if(peer *it, echo_server *server)

@@ -21,6 +21,9 @@ typedef struct echo_server {
 void echo_open(echo_server *it, const gcore_http_options *options);
 void echo_close(echo_server *it);
 
+/* The counters. */
+gcore_http_stats stats_of(const echo_server *it);
+
 /* The application's function alone. */
 void echo_handle(void *arg, gcore_http_request *request);
 

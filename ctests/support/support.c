@@ -262,6 +262,12 @@ gcore_hub_stats hub_stats(gcore_hub *hub)
     return stats;
 }
 
+void end_watch(gcore_watch *watch)
+{
+    assert_ok(gcore_watch_stop(watch));
+    gcore_watch_unref(watch);
+}
+
 void poll_for(gcore_hub *hub, gcore_completion *out, int count)
 {
     int64_t deadline = after(PATIENCE);
@@ -386,4 +392,13 @@ pthread_t thread_start(void *(*body)(void *arg), void *arg)
 void thread_join(pthread_t thread)
 {
     assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+int64_t blocked_signals(void *arg)
+{
+    sigset_t set;
+
+    (void)arg;
+    pthread_sigmask(SIG_SETMASK, NULL, &set);
+    return sigismember(&set, SIGUSR1) && sigismember(&set, SIGTERM);
 }

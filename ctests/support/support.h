@@ -79,6 +79,9 @@ void hub_end(gcore_hub *hub);
 /* The counters. */
 gcore_hub_stats hub_stats(gcore_hub *hub);
 
+/* Stops a watch and drops it. */
+void end_watch(gcore_watch *watch);
+
 /* Polls until `count` completions have come, and returns them in `out`. */
 void poll_for(gcore_hub *hub, gcore_completion *out, int count);
 
@@ -118,5 +121,9 @@ void child_check(bool condition, const char *text, const char *file, int line);
 /* Threads. */
 pthread_t thread_start(void *(*body)(void *arg), void *arg);
 void thread_join(pthread_t thread);
+
+/* A job: 1 if the calling thread has signals blocked, as the library's own
+ * threads have. */
+int64_t blocked_signals(void *arg);
 
 #endif

@@ -8,7 +8,8 @@ import sys
 
 import gevent
 import pytest
-from raw_http import PEM, TEXT, connect, get, plain, talk, wait_until
+from raw_http import (PEM, TEXT, connect, get, plain, talk, until_end,
+                      wait_until)
 from raw_requests import KEPT, TAIL, to
 
 from gevent import socket, ssl, subprocess
@@ -46,13 +47,6 @@ def connected(server):
     sock = connect(server)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
-
-
-def until_end(sock):
-    response = b""
-    while data := sock.recv(65536):
-        response += data
-    return response
 
 
 def told(response):

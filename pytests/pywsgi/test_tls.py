@@ -5,8 +5,8 @@ import socket as native
 
 import gevent
 import pytest
-from raw_http import (LOCAL, PEM, TEXT, connect, get, plain, post, show_body,
-                      split, talk, trusting, wait_until)
+from raw_http import (PEM, TEXT, connect, get, plain, post, show_body,
+                      split, talk, trusting, until_end, wait_until)
 
 from gevent import pywsgi, socket, ssl
 from gevent._pywsgi_engine import AVAILABLE
@@ -32,13 +32,6 @@ def context():
 def by_engine(server):
     """How many connections the engine has served."""
     return server._http.counters()["accepted"] if server._http else 0
-
-
-def until_end(sock):
-    response = b""
-    while data := sock.recv(65536):
-        response += data
-    return response
 
 
 # -- who serves ------------------------------------------------------------------------

@@ -2,20 +2,17 @@
 import contextlib
 import errno
 import os
-import pathlib
 import socket as native
 
 import gevent
 import pytest
+from raw_http import LOCAL, PEM, wait_until
 
 from gevent import socket
 from gevent.baseserver import BaseServer, parse_address
 from gevent.event import Event
 from gevent.pool import Pool
 from gevent.server import DatagramServer, StreamServer
-
-LOCAL = ("127.0.0.1", 0)
-PEM = str(pathlib.Path(__file__).parent.parent / "ssl" / "localhost.pem")
 
 
 def echo(conn, _address):
@@ -33,14 +30,6 @@ def ask(server, data=b"x"):
     with connect(server) as sock:
         sock.sendall(data)
         return sock.recv(len(data))
-
-
-def wait_until(condition):
-    for _ in range(2000):
-        if condition():
-            return
-        gevent.sleep(0.005)
-    raise AssertionError("never became true")
 
 
 # -- addresses -----------------------------------------------------------------------
