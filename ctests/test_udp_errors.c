@@ -202,11 +202,13 @@ static void sending_fails_on(gcore_hub *hub)
         sending = (fault){.count = 1, .error = errors[i]};
         assert_error(send_from(&it, 0), -errors[i]);
         /* After the first of two calls: what that sent counts, and the next
-         * one tells why. */
-        sending = (fault){.before = 1, .count = 2, .error = errors[i]};
+         * one tells why, though the system does not tell it again. */
+        sending = (fault){.before = 1, .count = 1, .error = errors[i]};
         sent = send_from(&it, 0);
         assert_in_range(sent, 1, MANY - 1);
-        assert_error(send_from(&it, sent), -errors[i]);
+        assert_int_equal(gcore_udp_send(it.from, NULL, 0), 0);
+        if (errors[i] != EAGAIN)
+            assert_error(send_from(&it, sent), -errors[i]);
         assert_int_equal(send_from(&it, sent), MANY - sent);
         UNTIL(hub, it.delivered == MANY);
         assert_int_equal(it.errors, 0);

@@ -1,7 +1,9 @@
 """Limits, time limits, draining, what a proxy says, lines and counters."""
 import contextlib
+import gc
 import socket as native
 import struct
+import sys
 
 import gevent
 import pytest
@@ -136,6 +138,39 @@ def test_draining(serve):
     assert response.count(b"HTTP/1.1 200 OK") == 1
     assert b"Connection: close" in response
     assert draining.get() == 0
+
+
+def test_draining_that_is_killed():
+    loop = gevent.get_hub().loop
+
+    def drain():
+        inside, over = Event(), Event()
+
+        def application(environ, start_response):
+            inside.set()
+            over.wait()
+            return plain(environ, start_response)
+
+        server = pywsgi.WSGIServer(LOCAL, application, log=None)
+        server.start()
+        with connect(server) as sock:
+            sock.sendall(get())
+            inside.wait()
+            draining = gevent.spawn(server.drain)
+            gevent.sleep(0.001)
+            draining.kill()
+            over.set()
+
+    def references():
+        gevent.sleep(0.001)
+        gc.collect()
+        return sys.getrefcount(loop)
+
+    drain()
+    before = references()
+    for _ in range(20):
+        drain()
+    wait_until(lambda: references() < before + 10)
 
 
 def test_draining_ends(serve):

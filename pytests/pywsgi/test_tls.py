@@ -1,5 +1,6 @@
 """HTTPS: who serves a connection, handshakes that fail or take their time,
 records that do not fit requests, and what `ssl` may say meanwhile."""
+import ctypes
 import gc
 import socket as native
 
@@ -8,9 +9,11 @@ import pytest
 from raw_http import (PEM, TEXT, connect, get, plain, post, show_body,
                       split, talk, trusting, until_end, wait_until)
 
-from gevent import pywsgi, socket, ssl
+from gevent import monkey, pywsgi, socket, ssl
 from gevent._pywsgi_engine import AVAILABLE
 from gevent.pool import Pool
+
+Thread = monkey.get_original("threading", "Thread")
 
 needs_engine = pytest.mark.skipif(
     not AVAILABLE, reason="the engine is the accelerator's")
@@ -556,6 +559,37 @@ def test_callbacks_queued_meanwhile_run(scripted):
     wait_until(lambda: called)
     sock.sendall(get("/", "Connection: close"))
     assert heard(sock).endswith(b"ok")
+
+
+@needs_engine
+def test_a_request_dropped_meanwhile(scripted):
+    """By another thread, while the engine works; whatever else is queued."""
+    held = []
+
+    def read():
+        engine = ctypes.CDLL("libgcore.so.0")
+        engine.gcore_hub_current.restype = ctypes.c_void_p
+        hub = ctypes.c_void_p(engine.gcore_hub_current())
+        while engine.gcore_hub_post(hub, engine.gcore_clock, None) == 0:
+            pass
+        thread = Thread(target=held.clear)
+        thread.start()
+        thread.join()
+        raise ssl.SSLWantReadError
+
+    server, _, _ = scripted()
+    server._take_request = held.append
+    with connect(server) as sock:
+        sock.sendall(get("/", "Connection: Upgrade", "Upgrade: other"))
+        wait_until(lambda: held)
+        ours, theirs = native.socketpair()
+        with theirs:
+            ours.setblocking(False)
+            ours = socket._realsocket(fileno=ours.detach())
+            script = Scripted(ours, reads=[read])
+            server._http.adopt_tls(script, ours, script)
+            assert b" 500 " in sock.recv(9999)
+            assert not held
 
 
 @needs_engine

@@ -32,6 +32,24 @@ def ask(server, data=b"x"):
         return sock.recv(len(data))
 
 
+# -- connections ------------------------------------------------------------------------
+
+def test_a_connection_of_which_no_socket_can_be_made(quiet, monkeypatch):
+    def fail(*args, **kwargs):
+        raise MemoryError
+
+    with StreamServer(LOCAL, echo) as server:
+        server.start()
+        monkeypatch.setattr("gevent.server._GeventSocket", fail)
+        with native.create_connection(server.address) as sock:
+            wait_until(lambda: quiet)
+            sock.settimeout(20)
+            assert sock.recv(1) == b""
+        monkeypatch.undo()
+        assert ask(server) == b"x"
+    del quiet[:]
+
+
 # -- addresses -----------------------------------------------------------------------
 
 @pytest.mark.parametrize("address, family, parsed", [

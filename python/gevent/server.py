@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket as __socket__
 import sys
 
@@ -123,8 +124,12 @@ class StreamServer(BaseServer):
             fd, address = getattr(sock, "_sock", sock)._accept()
         except BlockingIOError:  # another process took it
             return None
-        return (_GeventSocket(sock.family, sock.type, sock.proto, fileno=fd),
-                address)
+        try:
+            return (_GeventSocket(sock.family, sock.type, sock.proto,
+                                  fileno=fd), address)
+        except BaseException:
+            os.close(fd)
+            raise
 
     def do_close(self, sock, *args):
         """Close the connection."""

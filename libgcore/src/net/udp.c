@@ -45,6 +45,7 @@ struct gcore_udp {
     char *buffers;
     atomic_int refs;
     int fd;
+    int untold; /* 0, or an error of sending for the next call to tell */
     bool started;
     bool waiting;
     bool closed;
@@ -224,6 +225,14 @@ static bool can_be_sent(const gcore_datagram *datagram)
            datagram->address.length <= sizeof datagram->address.bytes;
 }
 
+static int take_untold(gcore_udp *udp)
+{
+    int error = udp->untold;
+
+    udp->untold = 0;
+    return error;
+}
+
 int gcore_udp_send(gcore_udp *udp, const gcore_datagram *datagrams, int count)
 {
     int total = 0;
@@ -235,12 +244,19 @@ int gcore_udp_send(gcore_udp *udp, const gcore_datagram *datagrams, int count)
     for (int i = 0; i < count; i++)
         if (!can_be_sent(&datagrams[i]))
             return -EINVAL;
+    if (count && udp->untold)
+        return take_untold(udp);
     while (total < count) {
         int part = count - total < MOST_SENT ? count - total : MOST_SENT;
         int sent = send_some(udp, datagrams + total, part);
 
-        if (sent < 0)
-            return total ? total : sent;
+        if (sent < 0 && total == 0)
+            return sent;
+        if (sent < 0) {
+            /* The system may have told it for the only time. */
+            udp->untold = sent == -EAGAIN ? 0 : sent;
+            break;
+        }
         total += sent;
         if (sent < part)
             break;

@@ -43,6 +43,7 @@ typedef struct {
                             an address, for reports */
     PyObject *owed;      /* a task queue with a worker to wake, or NULL */
     WaitObject *waits;   /* the parked ones, newest first, borrowed */
+    void *dropped;       /* see accel_http_drop() */
     PyObject *prepares, *checks; /* started watchers, in start order */
     int64_t drain_start; /* when the queue began to drain, ns */
     int64_t wall_offset; /* wall clock minus engine clock, ns */
@@ -93,6 +94,7 @@ struct WaitObject {
     bool timed_out;
     bool abandoned; /* ended while its greenlet was parked: that one is not
                      * resumed */
+    bool lent;      /* the engine's operation has a reference to it */
 };
 
 extern PyTypeObject *accel_wait_type, *accel_loop_type;
@@ -109,6 +111,10 @@ WaitObject *accel_wait_new(void);
  * its argument, to wake the wait and leave its result in `result`.  The wait
  * must live until the operation has ended or is cancelled. */
 void *accel_wait_argument(WaitObject *wait);
+
+/* Have it live until then by itself, for an operation that cannot be
+ * cancelled. */
+void accel_wait_lend(WaitObject *wait);
 
 /* End a wait that was not parked: nothing can wake it any more. */
 void accel_wait_discard(WaitObject *wait);

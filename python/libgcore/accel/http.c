@@ -45,8 +45,9 @@ typedef struct {
     bool pending;       /* stands in the run queue */
 } ServerObject;
 
-typedef struct {
+typedef struct RequestObject {
     PyObject_HEAD
+    struct RequestObject *next; /* in loop->dropped */
     gcore_http_request *request;
     LoopObject *loop;
     long long received; /* bytes of the body that have been read */
@@ -66,6 +67,7 @@ static PyObject *request_new(LoopObject *loop, gcore_http_request *request)
         gcore_http_request_unref(request);
         return NULL;
     }
+    self->next = NULL;
     self->request = request;
     Py_INCREF((PyObject *)loop);
     self->loop = loop;
@@ -96,24 +98,39 @@ static int64_t raise_elsewhere(void)
     return -1;
 }
 
-static void drop_in_hub(void *request, int64_t Py_UNUSED(result))
+static void request_free(RequestObject *self)
 {
-    gcore_http_request_unref(request);
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+
+    gcore_http_request_unref(self->request);
+    Py_DECREF((PyObject *)self->loop);
+    PyObject_Free(self);
+    Py_DECREF(type);
 }
 
+/* While the engine is busy it waits, as memory alone, for the poll's end. */
 static void request_dealloc(PyObject *object)
 {
     RequestObject *self = (RequestObject *)object;
-    PyTypeObject *type = Py_TYPE(object);
+    LoopObject *loop = self->loop;
 
-    /* Where a busy engine does not take it, it is lost: not so the engine. */
-    if (self->loop->engine && is_busy(self))
-        gcore_hub_post(self->loop->engine, drop_in_hub, self->request);
-    else
-        gcore_http_request_unref(self->request);
-    Py_DECREF((PyObject *)self->loop);
-    PyObject_Free(object);
-    Py_DECREF(type);
+    if (loop->engine == NULL || !is_busy(self)) {
+        request_free(self);
+        return;
+    }
+    self->next = loop->dropped;
+    loop->dropped = self;
+    gcore_hub_wake(loop->engine);
+}
+
+void accel_http_drop(LoopObject *loop)
+{
+    RequestObject *self;
+
+    while ((self = loop->dropped) != NULL) {
+        loop->dropped = self->next;
+        request_free(self);
+    }
 }
 
 static const gcore_http_head *head_of(PyObject *self)
@@ -844,22 +861,20 @@ static PyObject *server_drain(PyObject *self, PyObject *timeout)
     wait = accel_wait_new();
     if (wait == NULL)
         return NULL;
-    Py_INCREF((PyObject *)wait); /* the drain cannot be cancelled */
     result = gcore_http_server_drain(((ServerObject *)self)->server, deadline,
                                      GCORE_COMPLETE, accel_wait_argument(wait));
     if (result < 0) {
         accel_wait_discard(wait);
         Py_DECREF((PyObject *)wait);
-        Py_DECREF((PyObject *)wait);
         return accel_raise(result);
     }
+    accel_wait_lend(wait); /* a drain cannot be cancelled */
     if (accel_wait_park(wait, NULL, 1) < 0) {
         gcore_http_server_close(((ServerObject *)self)->server);
-        Py_DECREF((PyObject *)wait); /* the other stays with the engine */
+        Py_DECREF((PyObject *)wait);
         return NULL;
     }
     result = (int)wait->result;
-    Py_DECREF((PyObject *)wait);
     Py_DECREF((PyObject *)wait);
     return PyBool_FromLong(result == 0);
 }

@@ -15,6 +15,10 @@ void accel_http_told(PyObject *server, int64_t result);
 /* In the hub: hand over what waits. */
 void accel_http_run(PyObject *server);
 
+/* After a poll: let go of the requests that other threads have dropped
+ * meanwhile, loop->dropped. */
+void accel_http_drop(LoopObject *loop);
+
 /* ---- requests: http.c ----------------------------------------------------- */
 
 /* The engine's request of an HttpRequest. */

@@ -309,6 +309,8 @@ static int look(LoopObject *loop)
     if (room && loop->engine)
         count = gcore_hub_poll(loop->engine, loop->batch, room, GCORE_NOW);
     loop->polling = false;
+    if (loop->dropped)
+        accel_http_drop(loop);
     if (count > 0)
         harvest(loop, count);
     return count;
@@ -395,6 +397,8 @@ static int wait_for_events(LoopObject *loop)
         count = gcore_hub_poll(engine, loop->batch, room, deadline);
     take_gil(loop);
     loop->polling = false;
+    if (loop->dropped)
+        accel_http_drop(loop);
     Py_XDECREF(owed);
     if (trim && count == 0 && gcore_clock() >= deadline)
         accel_chunks_trim(IDLE_CHUNKS);
@@ -619,8 +623,9 @@ static void drop_watchers(gcore_hub *engine)
     int count;
     while ((count = gcore_hub_poll(engine, batch, 32, GCORE_NOW)) > 0)
         for (int i = 0; i < count; i++)
-            if (accel_is_operation(batch[i].arg)
-                || Py_TYPE(batch[i].arg) == accel_wait_type)
+            if (accel_is_operation(batch[i].arg))
+                accel_wait_give_back(batch[i].arg);
+            else if (Py_TYPE(batch[i].arg) == accel_wait_type)
                 continue;
             else if (Py_TYPE(batch[i].arg) == accel_http_server_type)
                 accel_http_told(batch[i].arg, batch[i].result);

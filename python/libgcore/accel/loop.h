@@ -71,6 +71,8 @@ void accel_wait_expire(WaitObject *wait, int64_t result);
 /* The engine's operation of an accel_wait_argument() came back from a poll. */
 bool accel_is_operation(const void *argument);
 void accel_wait_finish(void *argument, int64_t result);
+/* It has come back, and will not be told of: see accel_wait_lend(). */
+void accel_wait_give_back(void *argument);
 /* As accel_wait_wake, but ahead of the queue: for what a poll returned. */
 int accel_wait_complete(WaitObject *wait, PyObject *value);
 /* Resume a queued wait from the hub. */

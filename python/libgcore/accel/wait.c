@@ -37,6 +37,7 @@ static WaitObject *wait_for_loop(LoopObject *loop)
     wait->since = wait->result = 0;
     wait->state = WAIT_NEW;
     wait->woken = wait->listed = wait->timed_out = wait->abandoned = false;
+    wait->lent = false;
     return wait;
 }
 
@@ -55,6 +56,27 @@ enum { OPERATION = 1 };
 void *accel_wait_argument(WaitObject *wait)
 {
     return (void *)((uintptr_t)wait | OPERATION);
+}
+
+static WaitObject *wait_of(void *argument)
+{
+    uintptr_t address = (uintptr_t)argument - OPERATION;
+    return (WaitObject *)address;
+}
+
+void accel_wait_lend(WaitObject *wait)
+{
+    Py_INCREF((PyObject *)wait);
+    wait->lent = true;
+}
+
+void accel_wait_give_back(void *argument)
+{
+    WaitObject *wait = wait_of(argument);
+    if (!wait->lent)
+        return;
+    wait->lent = false;
+    Py_DECREF((PyObject *)wait);
 }
 
 bool accel_is_operation(const void *argument)
@@ -336,13 +358,13 @@ int accel_wait_complete(WaitObject *wait, PyObject *value)
 
 void accel_wait_finish(void *argument, int64_t result)
 {
-    uintptr_t address = (uintptr_t)argument - OPERATION;
-    WaitObject *wait = (WaitObject *)address;
+    WaitObject *wait = wait_of(argument);
     wait->result = result;
     if (wait->state == WAIT_NEW)
         wait->woken = true;
     else if (accel_wait_complete(wait, NULL) < 0)
         accel_loop_report(wait->loop, (PyObject *)wait);
+    accel_wait_give_back(argument);
 }
 
 void accel_wait_expire(WaitObject *wait, int64_t Py_UNUSED(result))
