@@ -7,6 +7,7 @@ import weakref
 
 import gevent
 import pytest
+from gevent import threadpool
 from gevent._hub_local import get_hub_if_exists
 from gevent.exceptions import InvalidThreadUseError
 from gevent.threadpool import ThreadPool, ThreadPoolExecutor, ThreadResult
@@ -98,6 +99,31 @@ def test_no_more_threads_than_its_size():
     finally:
         pool.kill()
     assert pool.size == 0
+
+
+def refuse(*_args):
+    raise RuntimeError("can't start new thread")
+
+
+def test_no_thread_can_be_started(pool, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(threadpool, 'start_new_thread', refuse)
+        for _ in range(20):  # each gives its place back
+            with pytest.raises(RuntimeError):
+                pool.spawn(abs, -1)
+        with pytest.raises(RuntimeError):
+            pool.apply(abs, (-1,))
+    assert len(pool) == 0
+    with gevent.Timeout(20):
+        pool.join()
+    assert pool.apply(abs, (-2,)) == 2
+
+
+def test_no_further_thread_can_be_started(pool, monkeypatch):
+    assert pool.apply(abs, (-1,)) == 1
+    monkeypatch.setattr(threadpool, 'start_new_thread', refuse)
+    results = [pool.spawn(abs, -number) for number in range(3)]
+    assert [result.get() for result in results] == [0, 1, 2]
 
 
 def test_sizes(pool):

@@ -388,6 +388,7 @@ class ThreadPool(GroupMappingMixin):
 
         :return: the result to be.
         :raise InvalidThreadUseError: in another thread than the hub's.
+        :raise RuntimeError: when there is no thread, and none can be started.
         """
         return self._submit(func, args, kwargs, None)
 
@@ -403,9 +404,24 @@ class ThreadPool(GroupMappingMixin):
         except:
             self._available_worker_threads_greenlet_sem.release()
             raise
-        self.task_queue.put((func, args, kwargs, thread_result), loop)
-        self.adjust()
+        task = func, args, kwargs, thread_result
+        self.task_queue.put(task, loop)
+        try:
+            self.adjust()
+        except RuntimeError:  # the system has no more threads
+            if not self._worker_greenlets:
+                self._take_back(task)
+                raise
         return result
+
+    def _take_back(self, task):
+        # While there are no threads.
+        for other in self.task_queue.drain():
+            if other is not task:
+                self.task_queue.put_uncounted(other)
+        self.hub.loop.unref()
+        task[-1].destroy_in_main_thread()
+        self._task_has_ended()
 
     def apply(self, func: Callable, args=None, kwds=None):
         """Call ``func(*args, **kwds)`` in a thread.
