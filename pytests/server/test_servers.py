@@ -12,7 +12,8 @@ from gevent import socket
 from gevent.baseserver import BaseServer, parse_address
 from gevent.event import Event
 from gevent.pool import Pool
-from gevent.server import DatagramServer, StreamServer
+from gevent.server import (DatagramServer, StreamServer, _tcp_listener,
+                           _udp_socket)
 
 
 def echo(conn, _address):
@@ -398,3 +399,19 @@ def test_datagrams():
             for size in (1, 0, 8192):
                 sock.send(b"x" * size)
                 assert sock.recv(9000) == b"X" * size
+
+
+def test_listeners_as_programs_that_fork_make_them():
+    with _tcp_listener(LOCAL, backlog=1, reuse_addr=1,
+                       family=socket.AF_INET) as sock:
+        assert sock.gettimeout() == 0
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+        with pytest.raises(OSError, match="already in use: .*127.0.0.1"):
+            _tcp_listener(sock.getsockname())
+        with StreamServer(sock, echo) as server:
+            server.start()
+            assert ask(server) == b"x"
+    with _udp_socket(LOCAL) as sock:
+        assert sock.gettimeout() is None
+        assert sock.type == socket.SOCK_DGRAM

@@ -350,3 +350,6 @@ def parse_address(address):
     except ValueError as ex:
         raise ValueError(
             f"Failed to parse address {address!r}: {ex}") from None
+
+
+_parse_address = parse_address  # the name that programs know

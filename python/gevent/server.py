@@ -101,8 +101,7 @@ class StreamServer(BaseServer):
             return self.get_listener(self.address, self.backlog, self.family)
         sock = _bound(self.address, self.family, __socket__.SOCK_STREAM,
                       self.reuse_addr, reuse_port=True)
-        sock.listen(self.backlog)
-        return sock
+        return _listening(sock, self.backlog)
 
     @classmethod
     def get_listener(cls, address, backlog=None, family=None):
@@ -110,12 +109,7 @@ class StreamServer(BaseServer):
         if backlog is None:
             backlog = cls.backlog
         sock = _bound(address, family, __socket__.SOCK_STREAM, cls.reuse_addr)
-        try:
-            sock.listen(backlog)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
+        return _listening(sock, backlog)
 
     def do_read(self):
         """Accept: `(socket, address)`, or None."""
@@ -214,6 +208,23 @@ def _take_options(server, arguments, *names):
             setattr(server, name, arguments.pop(name))
 
 
+# Known by these names to programs that fork their servers: what listens is made
+# before.
+
+def _tcp_listener(address, backlog=50, reuse_addr=None,
+                  family=__socket__.AF_INET):
+    """A socket that listens on *address* and does not block."""
+    sock = _bound(address, family, __socket__.SOCK_STREAM, reuse_addr)
+    sock.setblocking(False)
+    return _listening(sock, backlog)
+
+
+def _udp_socket(address, backlog=50, reuse_addr=None,
+                family=__socket__.AF_INET):
+    """A datagram socket bound to *address*; *backlog* means nothing to it."""
+    return _bound(address, family, __socket__.SOCK_DGRAM, reuse_addr)
+
+
 def _bound(address, family, kind, reuse_addr, reuse_port=False):
     sock = _GeventSocket(
         family=__socket__.AF_INET if family is None else family, type=kind)
@@ -229,6 +240,15 @@ def _bound(address, family, kind, reuse_addr, reuse_port=False):
         if ex.strerror:
             ex.strerror += f": {address!r}"
         raise
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _listening(sock, backlog):
+    try:
+        sock.listen(backlog)
     except BaseException:
         sock.close()
         raise

@@ -40,6 +40,7 @@ orig_SSLContext = __ssl__.SSLContext
 orig_SSLSocket = __ssl__.SSLSocket
 
 SSLError = __ssl__.SSLError
+SSLEOFError = __ssl__.SSLEOFError
 SSLWantReadError = __ssl__.SSLWantReadError
 SSLWantWriteError = __ssl__.SSLWantWriteError
 SSL_ERROR_EOF = __ssl__.SSL_ERROR_EOF
