@@ -113,3 +113,24 @@ def test_getting_in_vain_raises_a_timeout_of_these_seconds():
     assert raised.value is mine
     event.set()
     assert waiting.get(timeout=5) is True
+
+
+@pytest.mark.parametrize("how", ["imap", "imap_unordered"])
+def test_the_results_end_where_no_more_can_be_started(how, errors):
+    class TwoAtMost(Group):
+        def spawn(self, *args, **kwargs):
+            if len(self) == 2:
+                raise RuntimeError("no more")
+            return super().spawn(*args, **kwargs)
+
+    results = getattr(TwoAtMost(), how)(turns, [1, 1, 1])
+    outcomes = []
+    for _ in range(4):
+        try:
+            outcomes.append(next(results))
+        except (RuntimeError, StopIteration) as error:
+            outcomes.append(type(error))
+    if how == "imap_unordered":  # the failure came before the results
+        outcomes.insert(2, outcomes.pop(0))
+    assert outcomes == [1, 1, RuntimeError, StopIteration]
+    assert [error[1] for error in errors] == [RuntimeError]

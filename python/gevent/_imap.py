@@ -96,9 +96,9 @@ class IMapUnordered(Greenlet):
     def _ispawn(self, item):
         if self._room is not None:
             self._room.acquire()
-        self._running += 1
         greenlet = (self.spawn(self.func, *item) if self._zipped
                     else self.spawn(self.func, item))
+        self._running += 1
         greenlet.rawlink(partial(self._on_result, self._count))
         self._count += 1
 
