@@ -20,6 +20,24 @@ from gevent.exceptions import ConcurrentObjectUseError
 BIG = b'0123456789abcdef' * (1 << 16)  # more than any socket buffer here
 
 
+def no_hub():
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+@pytest.mark.parametrize('make', [
+    lambda own: socket.socketpair(),
+    lambda own: socket.fromfd(own.fileno(), own.family, own.type),
+    lambda own: own.dup(),
+])
+def test_a_thread_that_gets_no_hub_gets_no_descriptor(make, monkeypatch):
+    with socket.socket() as own, monkeypatch.context() as patch:
+        before = set(os.listdir('/proc/self/fd'))
+        patch.setattr('gevent._socket3.get_hub', no_hub)
+        with pytest.raises(OSError):
+            make(own)
+        assert set(os.listdir('/proc/self/fd')) == before
+
+
 def receive_all(sock, into):
     while True:
         data = sock.recv(1 << 16)

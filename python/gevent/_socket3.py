@@ -142,13 +142,8 @@ class socket(SocketMixin):
 
     def dup(self):
         """A new socket of the same class for a duplicate of the descriptor."""
-        fd = __socket__.dup(self.fileno())
-        try:
-            sock = self.__class__(self.family, self.type, self.proto,
-                                  fileno=fd)
-        except BaseException:
-            os.close(fd)
-            raise
+        sock = _owner_of(__socket__.dup(self.fileno()), self.__class__,
+                         self.family, self.type, self.proto)
         sock.settimeout(self.gettimeout())
         return sock
 
@@ -159,11 +154,7 @@ class socket(SocketMixin):
     def accept(self):
         """Wait for a connection: ``(socket, address of the client)``."""
         fd, address = self._when_readable(0, '_accept')
-        try:
-            sock = socket(self.family, self.type, self.proto, fileno=fd)
-        except BaseException:
-            os.close(fd)
-            raise
+        sock = _owner_of(fd, socket, self.family, self.type, self.proto)
         # Its O_NONBLOCK says nothing: without a default timeout it waits.
         if __socket__.getdefaulttimeout() is None and self.gettimeout():
             sock.setblocking(True)
@@ -262,12 +253,22 @@ class socket(SocketMixin):
 SocketType = socket
 
 
+def _owner_of(fd, kind, family, type, proto):
+    """A socket of that *kind* for *fd*, which is closed if there can be
+    none."""
+    try:
+        return kind(family, type, proto, fileno=fd)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
 def fromfd(fd, family, type, proto=0):
     """A socket for a duplicate of the descriptor *fd*.
 
     The other arguments are as for :class:`socket`.
     """
-    return socket(family, type, proto, __socket__.dup(fd))
+    return _owner_of(__socket__.dup(fd), socket, family, type, proto)
 
 
 if hasattr(_realsocket, 'share'):
@@ -285,5 +286,5 @@ def socketpair(family=None, type=__socket__.SOCK_STREAM, proto=0):
     if family is None:
         family = getattr(__socket__, 'AF_UNIX', __socket__.AF_INET)
     one, other = _socket.socketpair(family, type, proto)
-    return (socket(family, type, proto, one.detach()),
-            socket(family, type, proto, other.detach()))
+    return (_owner_of(one.detach(), socket, family, type, proto),
+            _owner_of(other.detach(), socket, family, type, proto))
