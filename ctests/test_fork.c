@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static const char *const backends[] = {"epoll", "poll", "select"};
@@ -204,6 +206,77 @@ static void pending_posts(void **state)
     assert_int_equal(gcore_hub_poll(posted.hub, out, 8, after(PATIENCE)),
                      posted.count);
     hub_end(posted.hub);
+}
+
+/* A call that another thread waits for: the child has its note, not the
+ * thread. */
+
+struct calling {
+    gcore_hub *hub;
+    atomic_int thread; /* which it is, once it is about to call */
+    int64_t result;
+};
+
+static int64_t answer(void *arg)
+{
+    (void)arg;
+    return 42;
+}
+
+static void *make_call(void *arg)
+{
+    struct calling *it = arg;
+
+    atomic_store(&it->thread, (int)syscall(SYS_gettid));
+    if (gcore_hub_call(it->hub, answer, NULL, GCORE_FOREVER, &it->result) < 0)
+        it->result = -1;
+    return NULL;
+}
+
+/* Whether a thread of this process sleeps in the kernel. */
+static bool is_asleep(int thread)
+{
+    char path[64];
+    char state = '?';
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
+    file = fopen(path, "r");
+    if (!file)
+        return false;
+    if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+        state = '?';
+    fclose(file);
+    return state == 'S';
+}
+
+static void called_in_child(void *arg)
+{
+    struct calling *it = arg;
+    gcore_completion out;
+
+    CHILD_CHECK(gcore_hub_poll(it->hub, &out, 1, after(PATIENCE)) ==
+                -GCORE_EIDLE);
+    CHILD_CHECK(gcore_hub_close(it->hub) == 0);
+}
+
+static void a_call_of_another_thread(void **state)
+{
+    struct calling it = {.hub = hub_new()};
+    gcore_completion out;
+    pthread_t thread;
+
+    (void)state;
+    skip_threaded_fork();
+    thread = thread_start(make_call, &it);
+    while (gcore_hub_next_deadline(it.hub) != GCORE_NOW ||
+           !is_asleep(atomic_load(&it.thread)))
+        sched_yield();
+    in_child(called_in_child, &it);
+    assert_int_equal(gcore_hub_poll(it.hub, &out, 1, GCORE_NOW), 0);
+    thread_join(thread);
+    assert_int_equal(it.result, 42);
+    hub_end(it.hub);
 }
 
 /* A hub in its background thread. */
@@ -588,6 +661,7 @@ int main(void)
         TEST(started_watches),
         TEST(a_descriptor_closed_in_the_child),
         TEST(pending_posts),
+        TEST(a_call_of_another_thread),
         TEST(a_background_thread),
         TEST(within_a_done_function),
         TEST(a_signal_watch),

@@ -120,7 +120,9 @@ static void call_run(void *arg, int64_t result)
     call *it = arg;
 
     if (it->generation != gcore__fork_generation()) {
-        call_free(it); /* the caller is not in this process */
+        /* The caller is not in this process. Its condition cannot be
+         * destroyed: that would wait for the caller to leave it. */
+        gcore__free(it);
         return;
     }
     pthread_mutex_lock(&it->lock);

@@ -8,8 +8,8 @@
  *
  * The allocator functions are not part of the limited API, so they are
  * looked up at run time.  The hooks may be called by any thread, with or
- * without the GIL, and in a forked child: they never wait for the lock but
- * fall through when it is taken.
+ * without the GIL: they never wait for the lock but fall through when it is
+ * taken.  fork() takes it, so that the child finds the list whole.
  */
 #include "chunks.h"
 
@@ -58,10 +58,14 @@ static void cache_free(void *context, void *block, size_t size)
         wrapped.free(context, block, size);
 }
 
-/* The thread that held the lock does not exist in the child. */
-static void renew_lock(void)
+static void before_fork(void)
 {
-    pthread_mutex_init(&lock, NULL);
+    pthread_mutex_lock(&lock);
+}
+
+static void after_fork(void)
+{
+    pthread_mutex_unlock(&lock);
 }
 
 size_t accel_chunks_cached(void)
@@ -92,7 +96,7 @@ static PyObject *install(PyObject *Py_UNUSED(module),
     *(void **)&set = dlsym(RTLD_DEFAULT, "PyObject_SetArenaAllocator");
     if (installed)
         Py_RETURN_TRUE;
-    if (!get || !set || pthread_atfork(NULL, NULL, renew_lock))
+    if (!get || !set || pthread_atfork(before_fork, after_fork, after_fork))
         Py_RETURN_FALSE;
     get(&wrapped);
     arena_allocator cache = {wrapped.context, cache_alloc, cache_free};

@@ -151,7 +151,9 @@ static void taskqueue_dealloc(PyObject *self)
     if (queue->weakrefs)
         PyObject_ClearWeakRefs(self);
     taskqueue_clear(self);
-    pthread_cond_destroy(&queue->woken);
+    /* In a forked child, the parent's workers wait there for ever. */
+    if (!queue->idle)
+        pthread_cond_destroy(&queue->woken);
     pthread_mutex_destroy(&queue->lock);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
     Py_DECREF(type);
