@@ -998,6 +998,30 @@ static void changed_files(void **state)
     unlink(resolv);
 }
 
+/* What a program gives that was built with the first header. */
+static void sizes_of_the_first_version(void **state)
+{
+    gcore_resolver_options options = {
+        .size = offsetof(gcore_resolver_options, cache_bytes),
+        .cache_bytes = 1, /* is not looked at */
+        .flags = GCORE_RESOLVER_CACHE};
+    gcore_resolver_stats stats = {
+        .size = offsetof(gcore_resolver_stats, cached_bytes),
+        .cached_bytes = 7};
+    gcore_resolver *resolver;
+    gcore_hub *hub = hub_new();
+
+    (void)state;
+    assert_ok(gcore_resolver_new(hub, &options, &resolver));
+    assert_ok(gcore_resolver_counters(resolver, &stats));
+    assert_int_equal(stats.cached_bytes, 7);
+    stats.size = options.size = 8;
+    assert_error(gcore_resolver_counters(resolver, &stats), -EINVAL);
+    gcore_resolver_unref(resolver);
+    assert_error(gcore_resolver_new(hub, &options, &resolver), -EINVAL);
+    hub_end(hub);
+}
+
 static void bad_options(void **state)
 {
     static const gcore_resolver_options bad[] = {
@@ -1129,6 +1153,7 @@ int main(void)
         TEST(closed),          TEST(hub_closed),
         TEST(abandoned),       TEST(forked),         TEST(several_hubs),
         TEST(servers),         TEST(changed_files),  TEST(bad_options),
+        TEST(sizes_of_the_first_version),
         TEST(international),   TEST(no_memory),
     };
 

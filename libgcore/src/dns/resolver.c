@@ -56,9 +56,10 @@ static int read_options(gcore_resolver_options *options,
                         const gcore_resolver_options *given)
 {
     if (given) {
-        if (given->size < sizeof *options)
+        if (given->size < offsetof(gcore_resolver_options, cache_bytes))
             return -EINVAL;
-        *options = *given;
+        memcpy(options, given,
+               given->size < sizeof *options ? given->size : sizeof *options);
     }
     if (!are_valid(options))
         return -EINVAL;
@@ -436,12 +437,12 @@ int gcore_resolver_counters(gcore_resolver *resolver,
     gcore_resolver_stats stats = resolver->stats;
     size_t size = out->size;
 
-    if (size < sizeof stats || size % 8)
+    if (size < offsetof(gcore_resolver_stats, cached_bytes) || size % 8)
         return -EINVAL;
     stats.size = size;
     stats.cached = resolver->caching ? resolver->cache.table.count : 0;
     stats.cached_bytes = resolver->caching ? resolver->cache.size : 0;
     memset(out, 0, size);
-    memcpy(out, &stats, sizeof stats);
+    memcpy(out, &stats, size < sizeof stats ? size : sizeof stats);
     return 0;
 }
