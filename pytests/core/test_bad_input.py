@@ -106,6 +106,29 @@ def test_io_watcher_with_a_bad_mask(hub, pipe, events):
         hub.loop.io(pipe[0], events)
 
 
+def test_numbers_too_large_for_the_system(hub, pipe):
+    large = 2 ** 32
+    for make in (lambda: hub.loop.io(large + pipe[0], 1),
+                 lambda: hub.loop.child(large + os.getpid())):
+        with pytest.raises(OverflowError):
+            make()
+    with hub.loop.io(pipe[0], 1) as watcher:
+        with pytest.raises(OverflowError):
+            watcher.fd = large + pipe[1]
+        assert watcher.fd == pipe[0]
+
+
+def test_pass_events_that_cannot_tell(hub, pipe):
+    class Undecided:
+        def __bool__(self):
+            raise ZeroDivisionError
+
+    with hub.loop.io(pipe[0], 1) as watcher:
+        with pytest.raises(ZeroDivisionError):
+            watcher.start(print, pass_events=Undecided())
+        assert not watcher.active
+
+
 def test_closed_socket(pair):
     here, _ = pair
     here.close()

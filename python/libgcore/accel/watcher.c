@@ -197,12 +197,12 @@ static PyObject *watcher_open(PyObject *object, PyObject *args)
     switch (kind) {
     case KIND_SIGNAL:
     case KIND_CHILD: {
-        long number = PyLong_AsLong(value);
-        if (number == -1 && PyErr_Occurred())
+        int number;
+        if (!PyArg_Parse(value, "i", &number))
             return NULL;
         error = kind == KIND_SIGNAL
-                    ? gcore_signal_new(engine, (int)number, &watch)
-                    : gcore_child_new(engine, (int)number, &watch);
+                    ? gcore_signal_new(engine, number, &watch)
+                    : gcore_child_new(engine, number, &watch);
         break;
     }
     case KIND_STAT:
@@ -398,16 +398,19 @@ static PyObject *start_with(WatcherObject *self, PyObject *args,
     if (check_open(self) < 0 || check_free(self) < 0)
         return NULL;
     PyObject *call_args = PyTuple_GetSlice(args, 1, count);
-    PyObject *option;
-    if (call_args && self->kind == KIND_IO
-        && pops(kwargs, "pass_events", &option)
-        && PyObject_IsTrue(option) > 0) {
-        PyObject *marked = with_marker(call_args);
-        Py_DECREF(call_args);
-        call_args = marked;
-    }
     if (!call_args)
         return NULL;
+    PyObject *option;
+    if (self->kind == KIND_IO && pops(kwargs, "pass_events", &option)) {
+        int marks = PyObject_IsTrue(option);
+        PyObject *marked = marks > 0 ? with_marker(call_args) : NULL;
+        if (marks) {
+            Py_DECREF(call_args);
+            call_args = marked;
+        }
+        if (!call_args)
+            return NULL;
+    }
     int failed = set_call(self, PyTuple_GetItem(args, 0), call_args);
     Py_DECREF(call_args);
     if (failed)
@@ -873,10 +876,10 @@ static int io_change(WatcherObject *self, const char *name, PyObject *value,
         PyErr_Format(PyExc_AttributeError, "'%s' cannot be deleted", name);
         return -1;
     }
-    long number = PyLong_AsLong(value);
-    if (number == -1 && PyErr_Occurred())
+    int number;
+    if (!PyArg_Parse(value, "i", &number))
         return -1;
-    int fd = is_fd ? (int)number : gcore_io_fd(self->watch);
+    int fd = is_fd ? number : gcore_io_fd(self->watch);
     unsigned events = is_fd ? gcore_io_events(self->watch)
                             : (unsigned)number & IO_MASK;
     int error = gcore_io_set(self->watch, fd, events);
