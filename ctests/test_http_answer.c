@@ -462,6 +462,195 @@ static void a_file_given_up(void **state)
     echo_close(&it);
 }
 
+/* Bytes that are not copied */
+
+enum { LARGE = 5000000 };
+
+static const char *large(void)
+{
+    static char bytes[LARGE];
+
+    for (size_t i = 0; !bytes[0] && i < LARGE; i++)
+        bytes[i] = (char)(1 + i % 127);
+    return bytes;
+}
+
+static void small_data(void **state)
+{
+    echo_server it;
+    told end_of = {0};
+    gcore_http_request *request;
+
+    (void)state;
+    taking_open(&it, NULL);
+    request = begin(&it, GET, "Content-Length: 7\r\n");
+    assert_error(gcore_http_send_data(request, "x", 0, tell, &end_of),
+                 -EINVAL);
+    assert_error(gcore_http_send_data(request, NULL, 1, tell, &end_of),
+                 -EINVAL);
+    assert_error(gcore_http_send_data(request, "x", 1, NULL, NULL), -EINVAL);
+    assert_int_equal(gcore_http_send_data(request, "abc", 3, tell, &end_of),
+                     1);
+    write_text(request, "<");
+    assert_int_equal(gcore_http_send_data(request, "de", 2, tell, &end_of),
+                     1);
+    write_text(request, ">");
+    assert_error(gcore_http_send_data(request, "x", 1, tell, &end_of),
+                 -EMSGSIZE);
+    end(request);
+    expect(&it, &one,
+           "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nabc<de>");
+    peer_close(&one);
+
+    request = begin(&it, GET, "");
+    assert_int_equal(gcore_http_send_data(request, "abc", 3, tell, &end_of),
+                     1);
+    end(request);
+    expect(&it, &one,
+           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+           "3\r\nabc\r\n0\r\n\r\n");
+    peer_close(&one);
+
+    request = begin(&it, HEAD, "Content-Length: 3\r\n");
+    assert_int_equal(gcore_http_send_data(request, "abc", 3, tell, &end_of),
+                     1);
+    end(request);
+    expect(&it, &one, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n");
+    peer_close(&one);
+    assert_int_equal(end_of.count, 0);
+    echo_close(&it);
+}
+
+/* What came since the last time is a part of `large`, from `*place` on. */
+static void take_part(echo_server *it, size_t *place)
+{
+    settle(it, &one);
+    assert_memory_equal(one.got, large() + *place, one.size);
+    *place += one.size;
+    one.size = 0;
+}
+
+static gcore_http_request *begin_large(echo_server *it, told *end_of)
+{
+    gcore_http_request *request =
+        begin(it, GET_OLD, "Content-Length: 5000000\r\n");
+    const char *body;
+
+    assert_int_equal(
+        gcore_http_send_data(request, large(), LARGE, tell, end_of), 0);
+    assert_error(gcore_http_send_data(request, "x", 1, tell, end_of), -EBUSY);
+    assert_error(gcore_http_write(request, "x", 1), -EBUSY);
+    assert_error(gcore_http_finish(request), -EBUSY);
+    assert_int_equal(end_of->count, 0);
+    one.size = (size_t)recv(one.fd, one.got, 1000, 0);
+    body = memmem(one.got, one.size, "\r\n\r\n", 4);
+    assert_non_null(body);
+    one.size -= (size_t)(body + 4 - one.got);
+    memmove(one.got, body + 4, one.size);
+    return request;
+}
+
+static void large_data(void **state)
+{
+    echo_server it;
+    told end_of = {0};
+    gcore_http_request *request;
+    size_t place = 0, before;
+
+    (void)state;
+    taking_open(&it, NULL);
+    request = begin_large(&it, &end_of);
+    while (end_of.count == 0)
+        take_part(&it, &place);
+    assert_int_equal(end_of.result, 0);
+    end(request);
+    do {
+        before = place;
+        take_part(&it, &place);
+    } while (place > before);
+    assert_int_equal(place, LARGE);
+    peer_close(&one);
+    echo_close(&it);
+}
+
+static void data_given_up(void **state)
+{
+    echo_server it;
+    told end_of = {0};
+    gcore_http_request *request;
+
+    (void)state;
+    taking_open(&it, NULL);
+    request = begin_large(&it, &end_of);
+    gcore_http_cancel_file(request);
+    gcore_http_cancel_file(request);
+    assert_error(gcore_http_finish(request), -ECANCELED);
+    settle(&it, &one);
+    assert_true(one.closed);
+    assert_int_equal(end_of.count, 0);
+    gcore_http_request_unref(request);
+    peer_close(&one);
+    echo_close(&it);
+}
+
+static void data_for_nobody(void **state)
+{
+    gcore_http_options options = {.size = sizeof options,
+                                  .send_timeout = MS};
+    echo_server it;
+    told end_of[2] = {{0}, {0}};
+    gcore_http_request *request;
+    gcore_completion out;
+
+    (void)state;
+    taking_open(&it, &options);
+    request = begin_large(&it, &end_of[0]);
+    while (end_of[0].count == 0)
+        assert_int_equal(gcore_hub_poll(it.hub, &out, 1, after(MS)), 0);
+    assert_int_equal(end_of[0].result, -ETIMEDOUT);
+    gcore_http_request_unref(request);
+    peer_close(&one);
+
+    request = begin_large(&it, &end_of[1]);
+    peer_close(&one);
+    settle(&it, &one);
+    assert_int_equal(end_of[1].count, 1);
+    assert_true(end_of[1].result < 0);
+    gcore_http_request_unref(request);
+    echo_close(&it);
+}
+
+/* A forked child sends nothing of it. */
+static void child_turns(void *arg)
+{
+    echo_server *it = arg;
+    size_t place = 0, before;
+
+    do {
+        before = place;
+        take_part(it, &place);
+    } while (place > before);
+    CHILD_CHECK(place > 0 && place < LARGE / 2);
+}
+
+static void data_after_a_fork(void **state)
+{
+    echo_server it;
+    told end_of = {0};
+    gcore_http_request *request;
+
+    (void)state;
+    taking_open(&it, NULL);
+    request = begin_large(&it, &end_of);
+    in_child(child_turns, &it);
+    assert_int_equal(end_of.count, 0);
+    gcore_http_abort(request);
+    gcore_http_request_unref(request);
+    peer_close(&one);
+    settle(&it, &one);
+    echo_close(&it);
+}
+
 /* An answer that cannot be completed: what there is arrives, and no end. */
 static void cut_short(void **state)
 {
@@ -651,6 +840,11 @@ int main(void)
         TEST(files),
         TEST(a_large_file),
         TEST(a_file_given_up),
+        TEST(small_data),
+        TEST(large_data),
+        TEST(data_given_up),
+        TEST(data_for_nobody),
+        TEST(data_after_a_fork),
         TEST(cut_short),
         TEST(dropped),
         TEST(unread_bodies),

@@ -215,6 +215,59 @@ static void files(void **state)
         send_a_file(&faults[i]);
 }
 
+/* Bytes behind a head, each call of which in turn fails. */
+static void send_bytes(const fault *the)
+{
+    static const char bytes[300000];
+    bool failed = true;
+
+    for (int k = 1; failed; k++) {
+        gcore_http_request *request;
+        echo_server it;
+        told sent = {0};
+        int result;
+
+        taking_open(&it, NULL);
+        peer_open(&one, &it);
+        peer_say(&one, "GET / HTTP/1.0\r\n\r\n");
+        request = take(&it, &one);
+        assert_ok(gcore_http_start(request, 200, NULL, NULL, 0));
+        fail_call("send", k, the->error);
+        result = gcore_http_send_data(request, bytes, sizeof bytes, tell,
+                                      &sent);
+        assert_in_range(result, 0, 1);
+        settle(&it, &one);
+        failed = has_failed();
+        assert_int_equal(sent.count, !result);
+        if (!result)
+            assert_int_equal(sent.result,
+                             failed && !the->harmless ? -the->error : 0);
+        gcore_http_finish(request);
+        gcore_http_request_unref(request);
+        settle(&it, &one);
+        assert_true(one.closed);
+        if (!failed || the->harmless)
+            assert_true(one.size > sizeof bytes);
+        peer_close(&one);
+        echo_close(&it);
+        assert_true(failed || k > 1);
+    }
+}
+
+static void data(void **state)
+{
+    static const fault faults[] = {
+        {"send", EINTR, true},
+        {"send", EAGAIN, true},
+        {"send", EPIPE, false},
+        {"send", ENOBUFS, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        send_bytes(&faults[i]);
+}
+
 static int call_on(const gcore_address *address)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -308,6 +361,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(conversations),
         TEST(files),
+        TEST(data),
         TEST(accepting),
         TEST(a_flood),
     };

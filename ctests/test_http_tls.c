@@ -200,6 +200,7 @@ static void behind_a_body(bool tls)
 static void files(bool tls)
 {
     static const char get[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    static char much[1 << 19];
     gcore_http_request *request = NULL;
     int fd = memfd_create("file", MFD_CLOEXEC);
     const void *bytes;
@@ -217,10 +218,13 @@ static void files(bool tls)
     assert_ok(gcore_http_send_file(request, fd, 0, 1 << 20, tell, &sent));
     UNTIL(it.server.hub, sent.count);
     assert_int_equal(sent.result, 0);
+    if (gcore_http_send_data(request, much, sizeof much, tell, &sent) == 0)
+        UNTIL(it.server.hub, sent.count == 2);
+    assert_int_equal(sent.result, 0);
     assert_ok(gcore_http_finish(request));
     gcore_http_request_unref(request);
     await_end("\r\n0\r\n\r\n");
-    assert_true(it.size > 1 << 20);
+    assert_true(it.size > (1 << 20) + sizeof much);
     close(fd);
     hang_up();
     echo_close(&it.server);

@@ -1,5 +1,5 @@
-"""Small pieces of responses that follow each other quickly: on the engine they
-leave together, but none is kept from the client."""
+"""Pieces of responses. Small ones that follow each other quickly leave together
+on the engine, but none is kept from the client; large ones are not copied."""
 import io
 import os
 import socket as native
@@ -190,3 +190,79 @@ def test_a_fork_behind_pieces(serve, respond, way):
     server = serve(respond(pieces), coalesce=HOUR)
     _, _, body = split(talk(server, get()))
     assert unchunked(body) == b"a" * 100 + b"b"
+
+
+# -- large ones ------------------------------------------------------------------------
+
+LARGE = 8_000_000  # more than the kernel takes at once
+
+
+def large():
+    return bytes(range(1, 251)) * (LARGE // 250)
+
+
+@pytest.mark.parametrize("length", [None, LARGE + 2])
+def test_a_large_piece(serve, respond, length):
+    def pieces():
+        yield b"<"
+        yield large()
+        yield b">"
+
+    application = respond(pieces)
+
+    def sized(environ, start_response):
+        def start(status, headers):
+            headers = headers + [("Content-Length", str(length))]
+            return start_response(status, headers)
+        return application(environ, start if length else start_response)
+
+    _, _, body = split(talk(serve(sized), get()))
+    assert (body if length else unchunked(body)) == b"<" + large() + b">"
+
+
+def test_a_large_piece_given_up(serve, quiet, reader):
+    """The client does not read: the application gives up, and the engine does
+    not look at the piece any more."""
+    ended = Event()
+
+    if reader == "handlers":
+        pytest.skip("of the engine")
+
+    def application(_environ, start_response):
+        write = start_response("200 OK", [*TEXT, ("Content-Length",
+                                                  str(LARGE))])
+        try:
+            with gevent.Timeout(0.05):
+                write(large())
+        except gevent.Timeout:
+            ended.set()
+        return []
+
+    with connect(serve(application)) as sock:
+        sock.sendall(get())
+        assert ended.wait(20)
+        size = 0
+        try:
+            while data := sock.recv(1 << 20):
+                size += len(data)
+        except OSError:
+            pass
+        assert size < LARGE
+
+
+def test_a_client_that_goes_within_a_piece(serve, quiet):
+    ended = Event()
+
+    def application(_environ, start_response):
+        start_response("200 OK", TEXT)
+        try:
+            yield large()
+        finally:
+            ended.set()
+
+    server = serve(application)
+    with connect(server) as sock:
+        sock.sendall(get())
+        assert sock.recv(100)
+    assert ended.wait(20)
+    assert b"200" in talk(server, get())[:20]

@@ -483,8 +483,8 @@ GCORE_API int gcore_http_respond(gcore_http_request *request, int status,
                                  size_t body_size);
 
 /*
- * Begins an answer whose body follows by gcore_http_write and
- * gcore_http_send_file, and ends with gcore_http_finish. The head leaves
+ * Begins an answer whose body follows by gcore_http_write, _send_data and
+ * _send_file, and ends with gcore_http_finish. The head leaves
  * with the body's first bytes. Without a Content-Length among the headers
  * the body is chunked (HTTP/1.1) or ends with the connection (1.0).
  * Parameters and results as gcore_http_respond; a status of 1xx (not 101)
@@ -507,7 +507,7 @@ GCORE_API int gcore_http_start(gcore_http_request *request, int status,
  * Returns 0; 1 when so much waits to be sent that the caller should do so
  * too, see gcore_http_wait_sent; -EINVAL when no answer has begun; -EALREADY
  * when it is finished; -EMSGSIZE when it would exceed the Content-Length
- * (nothing of it is sent); -EBUSY while a file is being sent; -ENOMEM;
+ * (nothing of it is sent); -EBUSY while a file or data is being sent; -ENOMEM;
  * -EPIPE, -ECONNRESET, -ETIMEDOUT; -ECANCELED. Since 0.1.
  */
 GCORE_API int gcore_http_write(gcore_http_request *request, const void *data,
@@ -527,9 +527,24 @@ GCORE_API int gcore_http_send_file(gcore_http_request *request, int fd,
                                    int64_t offset, int64_t count,
                                    gcore_done_fn *done, void *arg);
 
-/* Gives up a file that is being sent: it does not complete, the file is not
- * looked at any more, and the connection is reset. No harm if there is none.
- * Since 0.1. */
+/*
+ * Sends bytes as a piece of the body, without copying what the kernel does
+ * not take at once: for large pieces. They are sent before the hub's next
+ * turn as far as the kernel takes them, a megabyte at most, and then when it
+ * takes more.
+ *   data  stays the caller's, and as it is, until told
+ *   size  bytes; above 0
+ *   done  told 0 when all has left, or a negative error, as gcore_http_write
+ * Returns 0; 1 when all has left already, and nothing is told; or a negative
+ * error, as gcore_http_write. Since 0.1.
+ */
+GCORE_API int gcore_http_send_data(gcore_http_request *request,
+                                   const void *data, size_t size,
+                                   gcore_done_fn *done, void *arg);
+
+/* Gives up a file, or data, that is being sent: it does not complete, the file
+ * or data is not looked at any more, and the connection is reset. No harm if
+ * there is none. Since 0.1. */
 GCORE_API void gcore_http_cancel_file(gcore_http_request *request);
 
 /*

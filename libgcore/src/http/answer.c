@@ -361,7 +361,7 @@ static int sendable(const gcore_http_request *request)
         return -EINVAL;
     if (!request->conn)
         return request->error;
-    return request->file >= 0 ? -EBUSY : 0;
+    return request->sending ? -EBUSY : 0;
 }
 
 /* What stands before a chunk of so many bytes. */
@@ -424,55 +424,80 @@ int gcore_http_write(gcore_http_request *request, const void *data,
     return error < 0 ? error : full;
 }
 
-int gcore_http_send_file(gcore_http_request *request, int fd, int64_t offset,
-                         int64_t count, gcore_done_fn *done, void *arg)
+static int send_source(gcore_http_request *request,
+                       const gcore__http_source *source, gcore_done_fn *done,
+                       void *arg)
 {
     gcore__http_conn *conn = request->conn;
     int error = sendable(request);
     char line[CHUNK_LINE];
     struct iovec piece;
+    int64_t count;
 
-    if (error == 0 && (fd < 0 || offset < 0 || count <= 0))
+    if (error == 0 && source->left <= 0)
         error = -EINVAL;
     if (error < 0)
         return error;
-    error = gcore__http_wait_start(&request->file_wait, GCORE_FOREVER, done,
+    error = gcore__http_wait_start(&request->source_wait, GCORE_FOREVER, done,
                                    arg);
     if (error < 0)
         return error;
-    count = account(request, count);
+    count = account(request, source->left);
     if (count < 0) {
-        gcore__http_wait_cancel(&request->file_wait);
+        gcore__http_wait_cancel(&request->source_wait);
         return (int)count;
     }
     gcore__http_conn_enter(conn);
-    request->file = fd;
-    request->file_offset = offset;
-    request->file_left = count;
+    request->sending = true;
+    request->source = *source;
+    request->source.left = count;
     piece = chunk_line(line, (uint64_t)count);
     if (count && request->mode == GCORE__HTTP_CHUNKS)
         error = gcore__http_cork(conn, &piece, 1);
     if (error == 0)
-        gcore__http_file_begin(conn);
+        gcore__http_source_begin(conn);
     gcore__http_conn_leave(conn);
     return 0;
 }
 
-void gcore__http_file_sent(gcore_http_request *request, int error)
+int gcore_http_send_file(gcore_http_request *request, int fd, int64_t offset,
+                         int64_t count, gcore_done_fn *done, void *arg)
+{
+    gcore__http_source source = {.file = fd, .offset = offset,
+                                 .left = fd < 0 || offset < 0 ? -1 : count};
+
+    return send_source(request, &source, done, arg);
+}
+
+int gcore_http_send_data(gcore_http_request *request, const void *data,
+                         size_t size, gcore_done_fn *done, void *arg)
+{
+    gcore__http_source source = {.data = data,
+                                 .left = data ? (int64_t)size : -1};
+    const gcore__ready *told = &request->source_wait.ready;
+    int error = send_source(request, &source, done, arg);
+
+    if (error < 0 || !told->listed || told->result < 0)
+        return error;
+    gcore__http_wait_cancel(&request->source_wait);
+    return 1;
+}
+
+void gcore__http_source_sent(gcore_http_request *request, int error)
 {
     struct iovec piece = piece_of("\r\n", 2);
 
-    request->file = -1;
+    request->sending = false;
     if (error == 0 && request->mode == GCORE__HTTP_CHUNKS)
         error = gcore__http_send(request->conn, &piece, 1);
-    gcore__http_wait_end(&request->file_wait, error);
+    gcore__http_wait_end(&request->source_wait, error);
 }
 
 void gcore_http_cancel_file(gcore_http_request *request)
 {
-    if (request->file >= 0)
+    if (request->sending)
         gcore_http_abort(request);
-    gcore__http_wait_cancel(&request->file_wait);
+    gcore__http_wait_cancel(&request->source_wait);
 }
 
 /* The rest of the answer is not to come. */

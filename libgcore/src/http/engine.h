@@ -131,6 +131,15 @@ struct gcore__http_conn {
     char peer[INET6_ADDRSTRLEN];
 };
 
+/* A file's part, or bytes, that is a piece of the body; it is left where it
+ * is until the kernel takes it. */
+typedef struct gcore__http_source {
+    int file;
+    const char *data; /* NULL: it is the file's */
+    int64_t offset;
+    int64_t left;
+} gcore__http_source;
+
 /* How the end of the answer's body shows. */
 typedef enum gcore__http_mode {
     GCORE__HTTP_BODILESS,
@@ -169,13 +178,12 @@ struct gcore_http_request {
     bool finished;
     bool keep;
     int64_t to_send; /* of the length announced */
-    int file;        /* being sent, or -1 */
-    int64_t file_offset;
-    int64_t file_left;
+    bool sending;    /* `source` */
+    gcore__http_source source;
 
     gcore__http_wait body_wait;
     gcore__http_wait sent_wait;
-    gcore__http_wait file_wait;
+    gcore__http_wait source_wait;
 
     gcore__buffer taken; /* input handed over by take_over */
     char peer[INET6_ADDRSTRLEN];
@@ -237,10 +245,10 @@ int gcore__http_flush(gcore__http_conn *conn);
 int gcore__http_lose(gcore__http_conn *conn, int error);
 void gcore__http_output_close(gcore__http_conn *conn);
 
-/* Sends the request's file behind what waits. */
-void gcore__http_file_begin(gcore__http_conn *conn);
+/* Sends the request's source behind what waits. */
+void gcore__http_source_begin(gcore__http_conn *conn);
 
-/* Bytes that wait to be sent, a file's aside. */
+/* Bytes that wait to be sent, a source's aside. */
 size_t gcore__http_unsent(const gcore__http_conn *conn);
 
 /* collect.c: sends pieces of a body whose next piece may follow soon. */
@@ -298,8 +306,8 @@ void gcore__http_refuse(gcore__http_conn *conn, gcore__http_refusal refusal,
 /* Ends the answer of a request that the application has dropped. */
 void gcore__http_abandoned(gcore_http_request *request);
 
-/* A file has been sent, or not (`error`). */
-void gcore__http_file_sent(gcore_http_request *request, int error);
+/* A source has been sent, or not (`error`). */
+void gcore__http_source_sent(gcore_http_request *request, int error);
 
 /* server.c */
 void gcore__http_hand_over(gcore_http_server *server,

@@ -7,8 +7,8 @@
 
 #define MOST_PIECES 8
 
-/* Of a file, in one turn: other connections have theirs. */
-#define FILE_TURN (1 << 20)
+/* Of a source, in one turn: other connections have theirs. */
+#define SOURCE_TURN (1 << 20)
 
 size_t gcore__http_unsent(const gcore__http_conn *conn)
 {
@@ -196,18 +196,49 @@ int gcore__http_flush(gcore__http_conn *conn)
     return flush(conn, false);
 }
 
-/* Files */
+/* Sources */
 
-/* Sends of the file what goes; `conn` may be closed then. */
-static void send_file(gcore__http_conn *conn)
+/* What waits, and so many bytes behind it; how many of these were taken. */
+static int64_t send_data(gcore__http_conn *conn, const char *data,
+                         size_t size)
+{
+    size_t waiting = gcore__http_unsent(conn);
+    struct iovec pieces[2] = {
+        {.iov_len = waiting},
+        {.iov_base = (void *)(uintptr_t)data, .iov_len = size},
+    };
+    int64_t sent;
+
+    if (!waiting)
+        return gcore__wire_send(conn, pieces + 1, 1, false);
+    pieces[0].iov_base = gcore__buffer_first(&conn->out);
+    sent = gcore__wire_send(conn, pieces, 2, false);
+    if (sent < 0)
+        return sent;
+    gcore__buffer_use(&conn->out,
+                      (size_t)sent < waiting ? (size_t)sent : waiting);
+    return (size_t)sent > waiting ? sent - (int64_t)waiting : -EAGAIN;
+}
+
+static int64_t send_part(gcore__http_conn *conn,
+                         const gcore__http_source *source, int64_t size)
+{
+    if (source->data)
+        return send_data(conn, source->data + source->offset, (size_t)size);
+    return gcore__wire_send_file(conn, source->file, source->offset,
+                                 (size_t)size);
+}
+
+/* Sends of the source what goes; `conn` may be closed then. */
+static void send_source(gcore__http_conn *conn)
 {
     gcore_http_request *request = conn->request;
-    int64_t turn = FILE_TURN;
+    gcore__http_source *source = &request->source;
+    int64_t turn = SOURCE_TURN;
 
-    while (request->file_left > 0 && turn > 0) {
-        int64_t most = request->file_left < turn ? request->file_left : turn;
-        int64_t sent = gcore__wire_send_file(
-            conn, request->file, request->file_offset, (size_t)most);
+    while (source->left > 0 && turn > 0) {
+        int64_t most = source->left < turn ? source->left : turn;
+        int64_t sent = send_part(conn, source, most);
 
         if (sent == -EAGAIN)
             break;
@@ -215,23 +246,31 @@ static void send_file(gcore__http_conn *conn)
             gcore__http_conn_reset(conn, sent == 0 ? -EBADMSG : (int)sent);
             return;
         }
-        request->file_offset += sent;
-        request->file_left -= sent;
+        source->offset += sent;
+        source->left -= sent;
         turn -= sent;
         conn->stalled = stall_deadline(conn);
     }
-    if (request->file_left == 0)
-        gcore__http_file_sent(request, 0);
+    if (source->left == 0)
+        gcore__http_source_sent(request, 0);
     else
         block(conn);
 }
 
-void gcore__http_file_begin(gcore__http_conn *conn)
+void gcore__http_source_begin(gcore__http_conn *conn)
 {
-    bool more = conn->request->file_left > 0;
+    const gcore__http_source *source = &conn->request->source;
+    int error;
 
-    if (flush(conn, more) == 0 && !conn->blocked)
-        send_file(conn);
+    if (source->data && source->left) {
+        error = gcore__http_reclaim(conn);
+        if (error < 0)
+            gcore__http_lose(conn, error);
+    } else {
+        error = flush(conn, source->left > 0);
+    }
+    if (error == 0 && !conn->blocked)
+        send_source(conn);
 }
 
 /* The kernel takes more */
@@ -267,8 +306,8 @@ static void unblock(gcore__http_conn *conn)
 {
     conn->blocked = false;
     gcore_watch_stop(conn->output);
-    if (conn->request && conn->request->file >= 0)
-        send_file(conn);
+    if (conn->request && conn->request->sending)
+        send_source(conn);
     if (conn->fd >= 0 && !conn->blocked)
         gcore__http_conn_sent(conn);
 }
@@ -302,6 +341,8 @@ static void on_output(void *arg, int64_t result)
         out_of_time(conn);
     } else if (result < 0) {
         gcore__http_conn_close(conn, (int)result);
+    } else if (gcore__http_conn_inherited(conn)) {
+        gcore__http_conn_close(conn, -ECANCELED); /* the parent sends it */
     } else {
         sent = send_waiting(conn);
         if (sent >= 0)

@@ -19,7 +19,6 @@ gcore_http_request *gcore__http_request_new(const gcore__http_conn *conn,
         return NULL;
     request->hub = conn->server->hub;
     request->refs = 1;
-    request->file = -1;
     memcpy(request->peer, conn->peer, sizeof request->peer);
     request->head = (gcore_http_head){
         .size = sizeof request->head,
@@ -34,7 +33,7 @@ gcore_http_request *gcore__http_request_new(const gcore__http_conn *conn,
     gcore__list_init(&request->link);
     gcore__http_wait_init(request, &request->body_wait);
     gcore__http_wait_init(request, &request->sent_wait);
-    gcore__http_wait_init(request, &request->file_wait);
+    gcore__http_wait_init(request, &request->source_wait);
     return request;
 }
 
@@ -62,8 +61,8 @@ void gcore__http_request_part(gcore_http_request *request, int error)
     request->error = error;
     gcore__http_wait_end(&request->body_wait, error);
     gcore__http_wait_end(&request->sent_wait, error);
-    if (request->file >= 0)
-        gcore__http_file_sent(request, error);
+    if (request->sending)
+        gcore__http_source_sent(request, error);
     gcore__http_request_drop(request);
 }
 

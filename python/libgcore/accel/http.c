@@ -203,6 +203,26 @@ int accel_http_send(PyObject *object, const char *bytes, Py_ssize_t size)
     return result;
 }
 
+int accel_http_send_large(PyObject *object, const char *bytes, Py_ssize_t size)
+{
+    gcore_http_request *request = ((RequestObject *)object)->request;
+    WaitObject *wait;
+    int result;
+
+    if (!is_ours((RequestObject *)object))
+        return accel_http_send(object, bytes, size);
+    wait = accel_wait_new();
+    if (wait == NULL)
+        return -1;
+    result = gcore_http_send_data(request, bytes, (size_t)size, GCORE_COMPLETE,
+                                  accel_wait_argument(wait));
+    if (result != 1)
+        return park_for(request, wait, result, gcore_http_cancel_file);
+    accel_wait_discard(wait);
+    Py_DECREF((PyObject *)wait);
+    return 0;
+}
+
 /* send_file(fd, offset, count): the file is not looked at afterwards */
 static PyObject *request_send_file(PyObject *self, PyObject *args)
 {

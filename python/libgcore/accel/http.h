@@ -30,6 +30,10 @@ bool accel_http_is_elsewhere(PyObject *request);
 /* Send a piece of the body, and wait for room; -1 with an exception. */
 int accel_http_send(PyObject *request, const char *bytes, Py_ssize_t size);
 
+/* The same for a large piece, which is not copied; it is not to change. */
+int accel_http_send_large(PyObject *request, const char *bytes,
+                          Py_ssize_t size);
+
 /* ---- connections under TLS: http_tls.c ------------------------------------ */
 
 /* A stream by the objects of a TLS connection whose handshake is over: what

@@ -20,9 +20,9 @@
 
 enum {
     JOIN_LIMIT = 1 << 16,
-    /* Of a piece, given to the engine at once: what the kernel does not take
-     * of it is copied, for as long as the client makes us wait. */
-    SLICE = 1 << 18,
+    /* Of a piece: what the kernel does not take of it at once is copied, for
+     * as long as the client makes us wait. Larger ones are not. */
+    COPY_LIMIT = 1 << 16,
 };
 
 /* Bytes of lines that the engine adds to a head. */
@@ -383,24 +383,15 @@ static PyObject *checked(const ExchangeObject *self, PyObject *data)
 static int write_piece(ExchangeObject *self, PyObject *bytes)
 {
     const char *first = PyBytes_AsString(bytes);
-    Py_ssize_t left = PyBytes_Size(bytes);
     bool begins = !self->headers_sent;
+    Py_ssize_t size;
 
     if (begins && start(self) < 0)
         return -1;
-    if (begins && left == 0)
-        return accel_http_send(self->request, first, 0);
-    while (left > 0) {
-        Py_ssize_t size = count_piece(self, left < SLICE ? left : SLICE);
-
-        if (size == 0)
-            return 0;
-        if (accel_http_send(self->request, first, size) < 0)
-            return -1;
-        first += size;
-        left -= size;
-    }
-    return 0;
+    size = count_piece(self, PyBytes_Size(bytes));
+    if (size > COPY_LIMIT)
+        return accel_http_send_large(self->request, first, size);
+    return begins || size ? accel_http_send(self->request, first, size) : 0;
 }
 
 static PyObject *exchange_write(PyObject *object, PyObject *data)
@@ -421,7 +412,7 @@ static PyObject *exchange_write(PyObject *object, PyObject *data)
     Py_RETURN_NONE;
 }
 
-static int send_in_slices(ExchangeObject *self, PyObject *bytes)
+static int send_large(ExchangeObject *self, PyObject *bytes)
 {
     return write_piece(self, bytes) < 0 ? -1 : finish(self);
 }
@@ -435,7 +426,7 @@ static int send_misfit(ExchangeObject *self, PyObject *bytes)
         if (add_line(self, "Connection: close\r\n") < 0)
             return -1;
     }
-    return send_in_slices(self, bytes);
+    return send_large(self, bytes);
 }
 
 /* The whole answer at once. */
@@ -447,8 +438,8 @@ static int send_whole(ExchangeObject *self, PyObject *bytes)
 
     if (self->length >= 0 && self->length != size && !head)
         return send_misfit(self, bytes);
-    if (size > SLICE && !head)
-        return announce(self, size) < 0 ? -1 : send_in_slices(self, bytes);
+    if (size > COPY_LIMIT && !head)
+        return announce(self, size) < 0 ? -1 : send_large(self, bytes);
     if (head) {
         if (announce(self, size) < 0)
             return -1;
