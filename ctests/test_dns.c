@@ -61,7 +61,8 @@ static int outcome(int result, gcore_lookup **lookup)
         return result > 0 ? 0 : result;
     poll_for(it.hub, &completion, 1);
     assert_ptr_equal(completion.arg, &it);
-    assert_true((completion.result == 0) == (gcore_lookup_result(*lookup) != NULL));
+    assert_true((completion.result == 0)
+                == (gcore_lookup_result(*lookup) != NULL));
     return (int)completion.result;
 }
 

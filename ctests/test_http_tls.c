@@ -521,8 +521,8 @@ int main(void)
         TEST(plain_echoes), TEST(tls_echoes), TEST(plain_bytes),
         TEST(tls_bytes),    TEST(plain_behind_a_body),
         TEST(tls_behind_a_body), TEST(plain_files), TEST(tls_files),
-        TEST(plain_cut_answers), TEST(tls_cut_answers), TEST(plain_without_memory),
-        TEST(tls_without_memory), TEST(new_keys),
+        TEST(plain_cut_answers), TEST(tls_cut_answers),
+        TEST(plain_without_memory), TEST(tls_without_memory), TEST(new_keys),
         TEST(plain_cut_politely), TEST(tls_cut_politely), TEST(busy_streams),
     };
     int failed;

@@ -194,8 +194,9 @@ static int write_json(const char *path, const struct engine *engines,
 }
 
 /* [--runs N] [--json FILE] */
-__attribute__((unused)) static int measure_main(int argc, char **argv, const struct engine *engines,
-                        struct row *rows, int count)
+__attribute__((unused)) static int
+measure_main(int argc, char **argv, const struct engine *engines,
+             struct row *rows, int count)
 {
     const char *json = NULL;
     int runs = 7;

@@ -23,7 +23,6 @@ __all__ = [
 
 # The thread is a native one, whether or not the modules are patched.
 start_new_thread = get_original('_thread', 'start_new_thread')
-get_thread_ident = get_original('_thread', 'get_ident')
 thread_sleep = get_original('time', 'sleep')
 
 
@@ -151,7 +150,6 @@ class PeriodicMonitoringThread:
 
     def __call__(self):
         # Forked children start another one.
-        ident = get_thread_ident()
         pid = self.pid
         while self.should_run and self.hub is not None:
             thread_sleep(self.calculate_sleep_time())

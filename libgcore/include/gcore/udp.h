@@ -153,9 +153,9 @@ GCORE_API int gcore_udp_connect(gcore_udp *udp, const gcore_address *address);
  *   count      how many
  * Returns how many were sent, from the first on: fewer than `count` when the
  * kernel had no room for more, one of them failed, or an earlier one turned
- * out not to have arrived; the next call tells why. If none was sent: -EAGAIN for lack of room; -EMSGSIZE;
- * -ECONNREFUSED, -ENETUNREACH, -EACCES and others of the system; -EINVAL;
- * -ESHUTDOWN when closed. Since 0.1.
+ * out not to have arrived; the next call tells why. If none was sent: -EAGAIN
+ * for lack of room; -EMSGSIZE; -ECONNREFUSED, -ENETUNREACH, -EACCES and others
+ * of the system; -EINVAL; -ESHUTDOWN when closed. Since 0.1.
  */
 GCORE_API int gcore_udp_send(gcore_udp *udp, const gcore_datagram *datagrams,
                              int count);

@@ -372,8 +372,8 @@ int gcore_stream_start_tls(gcore_stream *stream, gcore_tls *tls, unsigned role,
         return -EINVAL;
     if (gcore_stream_closed(stream) || stream->finishing)
         return -ESHUTDOWN;
-    if (stream->tls || stream->custom || stream->connecting || stream->draining ||
-        gcore__reading(stream))
+    if (stream->tls || stream->custom || stream->connecting ||
+        stream->draining || gcore__reading(stream))
         return -EALREADY;
     if (stream->queued)
         return -EAGAIN;

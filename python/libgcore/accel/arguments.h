@@ -13,9 +13,9 @@ int64_t accel_optional_deadline(PyObject *seconds);
 /* A method after its arguments have been read. */
 typedef PyObject *accel_method_fn(PyObject *self, PyObject **values);
 
-/* timeout.c: call it.  Where the time limit, values[limit], is a Timeout object, that
- * one runs meanwhile and None is passed; when it expires, `expired` is
- * returned if not NULL. */
+/* timeout.c: call it.  Where the time limit, values[limit], is a Timeout
+ * object, that one runs meanwhile and None is passed; when it expires,
+ * `expired` is returned if not NULL. */
 PyObject *accel_call_timed(accel_method_fn *method, PyObject *self,
                            PyObject **values, int limit, PyObject *expired);
 

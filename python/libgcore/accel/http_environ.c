@@ -12,7 +12,8 @@ enum { SHORT_NAME = 256, KEPT_NAME = 32, KEPT_NAMES = 128 };
 
 static struct {
     PyObject *method, *path, *query, *protocol, *address, *port, *type, *length,
-        *cookie, *raw_uri, *http_1_0, *http_1_1, *get, *root, *empty, *comma, *semicolon;
+        *cookie, *raw_uri, *http_1_0, *http_1_1, *get, *root, *empty, *comma,
+        *semicolon;
 } names;
 
 /* Variables by the header names that they came from, as those were spelt. */

@@ -58,8 +58,8 @@ static Py_ssize_t qsize(QueueObject *self)
 static int put_item(QueueObject *self, PyObject *item)
 {
     if (self->hooks & HOOK_PUT)
-        return accel_ignore(PyObject_CallMethodObjArgs((PyObject *)self, str_hook_put,
-                                               item, NULL));
+        return accel_ignore(PyObject_CallMethodObjArgs(
+            (PyObject *)self, str_hook_put, item, NULL));
     return accel_items_put(&self->items, item);
 }
 

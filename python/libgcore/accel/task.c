@@ -1098,5 +1098,7 @@ int accel_task_init(PyObject *module)
     exit_type = PyExc_GreenletExit;
     task_type = accel_add_type(module, &task_spec, (PyObject *)greenlet);
     gather_type = accel_add_type(module, &gather_spec, NULL);
-    return task_type && gather_type && greenlet_throw ? PyModule_AddFunctions(module, functions) : -1;
+    if (!task_type || !gather_type || !greenlet_throw)
+        return -1;
+    return PyModule_AddFunctions(module, functions);
 }
