@@ -218,6 +218,24 @@ static void one_accept_on(gcore_hub *hub)
 }
 ON_EACH_BACKEND(one_accept)
 
+/* The run that found the connection had nobody to hand it to. */
+static void an_accept_nobody_polls_for(void **state)
+{
+    gcore_hub *hub = hub_new();
+    gcore_address address;
+    gcore_listener *listener = listen_with(hub, NULL, &address);
+    int fd = call_on(&address);
+
+    (void)state;
+    assert_ok(gcore_listener_accept(listener, GCORE_FOREVER, GCORE_COMPLETE,
+                                    NULL));
+    assert_ok(gcore_hub_run(hub));
+    assert_int_equal(stats_of(listener).accepted, 1);
+    gcore_listener_unref(listener);
+    gcore_hub_unref(hub);
+    close(fd);
+}
+
 struct stopper {
     gcore_listener *listener;
     bool stopped;
@@ -841,6 +859,7 @@ int main(void)
         TEST(arguments_are_checked),
         TEST(connections_are_handed_over),
         TEST(one_accept),
+        TEST(an_accept_nobody_polls_for),
         TEST(a_stopped_accept_loses_nothing),
         TEST(the_limit_holds),
         TEST(closing_the_hub_at_the_limit),

@@ -238,6 +238,7 @@ static void drop_ready(gcore_hub *hub, gcore__link *list)
 /* There is nobody left who could poll for these. */
 static void drop_all_ready(gcore_hub *hub)
 {
+    hub->dropping = true;
     for (int i = 0; i < GCORE__PRIORITIES; i++)
         drop_ready(hub, &hub->ready[i]);
     drop_ready(hub, &hub->kept);

@@ -139,6 +139,7 @@ struct gcore_hub {
     gcore__link kept;    /* completions that run could not hand over */
     int64_t kept_count;
     bool leftover; /* the last poll's array was too small */
+    bool dropping; /* entries are taken for nobody: what they own is let go */
 
     gcore__link idle[GCORE__PRIORITIES];
     int idle_count;

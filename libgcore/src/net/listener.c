@@ -115,9 +115,10 @@ static int64_t taken(gcore_hub *hub, gcore__ready *ready)
     gcore_listener *listener = GCORE__OF(gcore_listener, input, ready);
     int64_t result = ready->result;
 
-    (void)hub;
     if (listener->mode == ONE_ACCEPT) {
         listener->mode = IDLE;
+        if (hub->dropping && result >= 0)
+            close((int)result);
         drop(listener);
     }
     return result;
