@@ -329,6 +329,43 @@ static const rule rules[] = {
          "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
          "3 \r\nabc\r\n0\r\n\r\n",
          "400 EBADMSG|closed"),
+    RULE("chunk size with a space and a letter",
+         "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
+         "3 a\r\nabc\r\n0\r\n\r\n",
+         "400 EBADMSG|closed"),
+    RULE("chunk size after a space",
+         "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
+         " 3\r\nabc\r\n0\r\n\r\n",
+         "400 EBADMSG|closed"),
+    RULE("chunk extensions with white space",
+         "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
+         "3 ; a = \"b;\\\"c\" \t; d\r\nabc\r\n0\t;e \r\n\r\n"
+         "GET /2 HTTP/1.1\r\n" H "\r\n",
+         "200 POST / abc|200 GET /2 |"),
+    RULE("chunk extensions of nothing",
+         "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
+         "3;\r\nabc\r\n0;=;\r\n\r\nGET /2 HTTP/1.1\r\n" H "\r\n",
+         "200 POST / abc|200 GET /2 |"),
+    RULE("control character in an extension",
+         "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
+         "3;a\x01\r\nabc\r\n0\r\n\r\n",
+         "400 EBADMSG|closed"),
+    RULE("lone LF in a quoted extension",
+         "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
+         "3;a=\"\n\"\r\nabc\r\n0\r\n\r\n",
+         "400 EBADMSG|closed"),
+    RULE("two CR after a size",
+         "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
+         "3\r\r\nabc\r\n0\r\n\r\n",
+         "400 EBADMSG|closed"),
+    RULE("sixteen digits and more",
+         "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
+         "00000000000000000003\r\nabc\r\n0\r\n\r\n",
+         "200 POST / abc|"),
+    RULE("chunk size of 64 bits",
+         "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
+         "8000000000000003\r\nabc\r\n0\r\n\r\n",
+         "400 EBADMSG|closed"),
     RULE("chunk size of 65 bits",
          "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
          "10000000000000003\r\nabc\r\n0\r\n\r\n",

@@ -1,67 +1,133 @@
 /*
- * Chunks, read by llhttp; trailers, read as header fields are.
+ * Chunks, read byte by byte but for their data; trailers, read as header
+ * fields are.
  *
- * llhttp is given the head of a chunked request, once, and each body begins
- * with a copy of the parser in that state. It is stopped at each piece of
- * data and at the last chunk.
+ * A chunk's line is hexadecimal digits and CR LF. Between them there may be
+ * a semicolon, with white space before it (RFC 9112, 7.1.1), and then any text,
+ * which is passed over; no other line end, so that nobody can take a part of
+ * it for something else.
  *
  * SPDX-License-Identifier: MIT
  */
-#include <pthread.h>
-
 #include "http/chunk.h"
+
+#include "http/bytes.h"
 
 /* A size, CR LF twice, and what a hexadecimal number takes. */
 #define CHUNK_FRAME 16
-
-static int on_data(llhttp_t *parser, const char *at, size_t size)
-{
-    gcore__http_chunks *self = parser->data;
-
-    self->data = at;
-    self->size = size;
-    return size ? HPE_PAUSED : 0;
-}
-
-static int on_chunk(llhttp_t *parser)
-{
-    gcore__http_chunks *self = parser->data;
-
-    self->overhead += CHUNK_FRAME;
-    self->over = parser->content_length == 0;
-    return self->over ? HPE_PAUSED : 0;
-}
-
-static const llhttp_settings_t settings = {
-    .on_body = on_data,
-    .on_chunk_header = on_chunk,
-};
-
-static llhttp_t beginning;
-
-static void begin_once(void)
-{
-    static const char head[] =
-        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
-
-    llhttp_init(&beginning, HTTP_REQUEST, &settings);
-    llhttp_execute(&beginning, head, sizeof head - 1);
-}
 
 void gcore__http_chunks_init(gcore__http_chunks *chunks,
                              uint32_t extension_limit,
                              uint32_t trailer_limit, uint32_t field_limit)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-    pthread_once(&once, begin_once);
     *chunks = (gcore__http_chunks){
-        .parser = beginning,
         .trailer_rules = {.field_limit = field_limit,
                           .head_limit = trailer_limit},
         .overhead = (int64_t)extension_limit + CHUNK_FRAME,
     };
 }
+
+/* Lines */
+
+static int digit_of(char byte)
+{
+    if (byte >= '0' && byte <= '9')
+        return byte - '0';
+    byte |= 0x20;
+    return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
+}
+
+static gcore__http_place add_digit(gcore__http_chunks *self, int digit)
+{
+    if (digit < 0 || self->left > INT64_MAX >> 4)
+        return GCORE__CHUNK_WRONG;
+    self->left = self->left << 4 | digit;
+    return GCORE__CHUNK_SIZE;
+}
+
+static gcore__http_place behind_size(char byte)
+{
+    switch (byte) {
+    case ';': return GCORE__CHUNK_EXTENSION;
+    case '\r': return GCORE__CHUNK_LINE_FEED;
+    case ' ':
+    case '\t': return GCORE__CHUNK_GAP;
+    default: return GCORE__CHUNK_WRONG;
+    }
+}
+
+static gcore__http_place in_extension(char byte)
+{
+    if (byte == '\r')
+        return GCORE__CHUNK_LINE_FEED;
+    return gcore__http_all(&byte, 1, GCORE__BYTE_TEXT)
+               ? GCORE__CHUNK_EXTENSION
+               : GCORE__CHUNK_WRONG;
+}
+
+static gcore__http_place end_of_line(gcore__http_chunks *self)
+{
+    self->overhead += CHUNK_FRAME;
+    return self->left ? GCORE__CHUNK_DATA : GCORE__CHUNK_OVER;
+}
+
+static gcore__http_place either(bool holds, gcore__http_place place)
+{
+    return holds ? place : GCORE__CHUNK_WRONG;
+}
+
+/* What comes behind `byte`. */
+static gcore__http_place next_place(gcore__http_chunks *self, char byte)
+{
+    int digit = digit_of(byte);
+
+    switch (self->place) {
+    case GCORE__CHUNK_BEGIN:
+        return add_digit(self, digit);
+    case GCORE__CHUNK_SIZE:
+        return digit < 0 ? behind_size(byte) : add_digit(self, digit);
+    case GCORE__CHUNK_GAP:
+        return either(byte != '\r', behind_size(byte));
+    case GCORE__CHUNK_EXTENSION:
+        return in_extension(byte);
+    case GCORE__CHUNK_LINE_FEED:
+        return byte == '\n' ? end_of_line(self) : GCORE__CHUNK_WRONG;
+    case GCORE__CHUNK_DATA_CR:
+        return either(byte == '\r', GCORE__CHUNK_DATA_LF);
+    case GCORE__CHUNK_DATA_LF:
+        return either(byte == '\n', GCORE__CHUNK_BEGIN);
+    default:
+        return GCORE__CHUNK_WRONG;
+    }
+}
+
+/* Reads up to data or the last chunk's end; returns how far. */
+static size_t read_frame(gcore__http_chunks *self, const char *bytes,
+                         size_t size)
+{
+    size_t done = 0;
+
+    while (done < size && self->place < GCORE__CHUNK_OVER &&
+           self->place != GCORE__CHUNK_DATA)
+        self->place = next_place(self, bytes[done++]);
+    self->overhead -= (int64_t)done;
+    if (self->overhead < 0)
+        self->place = GCORE__CHUNK_WRONG;
+    return done;
+}
+
+static void find_data(gcore__http_chunks *self, const char *bytes, size_t size)
+{
+    if ((uint64_t)self->left < size)
+        size = (size_t)self->left;
+    self->data = bytes;
+    self->size = size;
+    self->left -= (int64_t)size;
+    if (self->left == 0)
+        self->place = GCORE__CHUNK_DATA_CR;
+}
+
+/* The whole */
 
 static gcore__http_step read_trailers(gcore__http_chunks *self,
                                       const char *bytes, size_t size,
@@ -69,55 +135,31 @@ static gcore__http_step read_trailers(gcore__http_chunks *self,
 {
     size_t end;
 
-    *used = 0;
     if (gcore__http_scan_fields(&self->trailer, &self->trailer_rules, bytes,
                                 size, &end))
         return GCORE__HTTP_MALFORMED;
     if (!end)
         return GCORE__HTTP_MORE;
     self->data = bytes;
-    self->size = *used = end;
+    self->size = end;
+    *used += end;
     return GCORE__HTTP_END;
-}
-
-/* Lets llhttp read up to the next piece of data or the last chunk; returns
- * how far it came, or -1. */
-static int64_t read_frames(gcore__http_chunks *self, const char *bytes,
-                           size_t size)
-{
-    llhttp_errno_t error;
-    size_t done = size;
-
-    self->size = 0;
-    self->parser.data = self;
-    error = llhttp_execute(&self->parser, bytes, size);
-    if (error != HPE_OK && error != HPE_PAUSED)
-        return -1;
-    if (error == HPE_PAUSED) {
-        done = (size_t)(llhttp_get_error_pos(&self->parser) - bytes);
-        llhttp_resume(&self->parser);
-    }
-    self->overhead -= (int64_t)(done - self->size);
-    return self->overhead < 0 ? -1 : (int64_t)done;
 }
 
 gcore__http_step gcore__http_chunks_read(gcore__http_chunks *self,
                                          const char *bytes, size_t size,
                                          size_t *used)
 {
-    gcore__http_step step = GCORE__HTTP_MORE;
-    int64_t done = 0;
+    size_t done = read_frame(self, bytes, size);
 
-    *used = 0;
-    if (!self->over) {
-        done = read_frames(self, bytes, size);
-        if (done < 0)
-            return GCORE__HTTP_MALFORMED;
-        if (self->size)
-            step = GCORE__HTTP_DATA;
-    }
-    if (self->over)
-        step = read_trailers(self, bytes + done, size - (size_t)done, used);
-    *used += (size_t)done;
-    return step;
+    *used = done;
+    if (self->place == GCORE__CHUNK_WRONG)
+        return GCORE__HTTP_MALFORMED;
+    if (self->place == GCORE__CHUNK_OVER)
+        return read_trailers(self, bytes + done, size - done, used);
+    if (self->place != GCORE__CHUNK_DATA || done == size)
+        return GCORE__HTTP_MORE;
+    find_data(self, bytes + done, size - done);
+    *used += self->size;
+    return GCORE__HTTP_DATA;
 }

@@ -4,16 +4,28 @@
 #ifndef GCORE__HTTP_CHUNK_H
 #define GCORE__HTTP_CHUNK_H
 
-#include <llhttp.h>
-
 #include "http/head.h"
 
+/* What the next byte of the chunks belongs to. */
+typedef enum gcore__http_place {
+    GCORE__CHUNK_BEGIN,     /* a size's first digit */
+    GCORE__CHUNK_SIZE,      /* more of it, or what follows it */
+    GCORE__CHUNK_GAP,       /* white space before a semicolon */
+    GCORE__CHUNK_EXTENSION, /* what follows one */
+    GCORE__CHUNK_LINE_FEED,
+    GCORE__CHUNK_DATA,
+    GCORE__CHUNK_DATA_CR,
+    GCORE__CHUNK_DATA_LF,
+    GCORE__CHUNK_OVER, /* the last chunk's line has been read */
+    GCORE__CHUNK_WRONG,
+} gcore__http_place;
+
 typedef struct gcore__http_chunks {
-    llhttp_t parser;
+    gcore__http_place place;
+    int64_t left; /* bytes of the chunk's data to come */
     gcore__http_rules trailer_rules;
     gcore__http_scan trailer; /* the search for the trailers' end */
     int64_t overhead; /* bytes of chunks' frames that may yet come */
-    bool over;        /* all chunks have been read */
     const char *data; /* found by the last step */
     size_t size;
 } gcore__http_chunks;
