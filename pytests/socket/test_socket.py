@@ -186,6 +186,32 @@ class TestTransfer:
         assert sent == [b'wrapped']
         assert pair[1].recv(20) == b'plainwrapped'
 
+    def test_receiving_with_much_room(self, pair):
+        room = 1 << 20
+        sender, receiver = pair
+        sender.sendall(b'few')
+        assert receiver.recv(room, socket.MSG_PEEK) == b'few'
+        assert receiver.recv(room) == b'few'
+        data = os.urandom(100_000)
+        sender.sendall(data)
+        assert receiver.recv(room) == data
+        reader = gevent.spawn(receiver.recv, room)
+        gevent.sleep(0)
+        sender.sendall(data)
+        assert reader.get(timeout=20) == data
+        receiver.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            receiver.recv(room)
+        sender.close()
+        assert receiver.recv(room) == b''
+
+    def test_receiving_datagrams_with_much_room(self):
+        sender, receiver = socket.socketpair(type=socket.SOCK_DGRAM)
+        with sender, receiver:
+            for data in (b'', b'few', bytes(60_000)):
+                sender.send(data)
+                assert receiver.recv(1 << 20) == data
+
     def test_sendall_by_a_send_as_libraries_write_it(self, pair):
         """No place for a timeout, or one among the keywords."""
         class Counting(socket.socket):

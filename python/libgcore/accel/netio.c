@@ -22,6 +22,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -53,8 +54,9 @@ PyAPI_FUNC(void) PyBuffer_Release(Py_buffer *);
 #endif
 
 enum {
-    SMALL = 16 * 1024,   /* bytes received onto the stack first */
-    KEEP_GIL = 64 * 1024 /* bytes that are moved without releasing the GIL */
+    SMALL = 16 * 1024,    /* bytes received onto the stack first */
+    KEEP_GIL = 64 * 1024, /* bytes that are moved without releasing the GIL */
+    LARGE = 64 * 1024     /* bytes worth asking how many there are */
 };
 
 static PyTypeObject *socket_type;
@@ -191,8 +193,32 @@ static PyObject *take_large(transfer *t)
     return result;
 }
 
+/* How many bytes a stream socket has, or -1. */
+static int bytes_there(int fd)
+{
+    int type, there;
+    socklen_t size = sizeof type;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0
+        || type != SOCK_STREAM || ioctl(fd, FIONREAD, &there) != 0)
+        return -1;
+    return there;
+}
+
+/* Make room for what is there and no more. What a large buffer has too much
+ * is copied away, and costs pages that are mapped and unmapped each time. */
+static void fit(transfer *t)
+{
+    int there = t->flags ? -1 : bytes_there(t->fd);
+
+    if (there >= 0 && (size_t)there < t->size)
+        t->size = there > SMALL ? (size_t)there : SMALL;
+}
+
 static PyObject *take(transfer *t)
 {
+    if (t->size > LARGE && t->run == run_recv)
+        fit(t);
     return t->size <= SMALL ? take_small(t) : take_large(t);
 }
 
