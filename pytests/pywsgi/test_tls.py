@@ -178,6 +178,16 @@ def test_slow_handshakes_hold_nobody_up(serve):
         assert silent.fileno() >= 0
 
 
+@pytest.mark.parametrize("use_engine", [True, False])
+def test_handshakes_that_do_not_end(serve, quiet, use_engine):
+    server = serve(plain, use_engine=use_engine, header_timeout=0.05,
+                   max_connections=1)
+    with socket.create_connection(server.address) as silent:
+        silent.settimeout(20)
+        assert silent.recv(1) == b""
+        assert talk(server, get()).endswith(b"ok")
+
+
 def test_client_certificates(serve, context, quiet):
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(PEM)

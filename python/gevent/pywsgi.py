@@ -892,7 +892,8 @@ class WSGIServer(StreamServer):
     #: Seconds that a connection may wait for its next request.
     idle_timeout = None
 
-    #: Seconds that the head of a request may take, from its first byte.
+    #: Seconds that the head of a request may take, from its first byte; and a
+    #: TLS handshake.
     header_timeout = None
 
     #: Seconds that the next piece of a body may take.
@@ -1103,7 +1104,11 @@ class WSGIServer(StreamServer):
 
     def wrap_socket_and_handle(self, client_socket, address):
         """Perform the TLS handshake, then serve the connection."""
-        sock = self.wrap_socket(client_socket, **self.ssl_args)
+        sock = None
+        with _within(self.header_timeout, False):
+            sock = self.wrap_socket(client_socket, **self.ssl_args)
+        if sock is None:
+            return None
         try:
             if (self.started and self._engine_serves()
                     and _engine.can_serve_tls(sock)):
