@@ -2,6 +2,7 @@
 import io
 import logging
 import pickle
+import sys
 
 import gevent
 import pytest
@@ -9,6 +10,7 @@ from raw_http import (LOCAL, TEXT, connect, get, plain, post, show_body,
                       split, talk, wait_until)
 
 from gevent import pywsgi, socket
+from gevent.event import Event
 
 # -- the environment -------------------------------------------------------------------
 
@@ -524,6 +526,99 @@ def test_reading_a_body(make):
     body.read(1)
     body._discard()
     assert body.rfile.read() == b"GET /"
+
+
+def read_in_ways(file):
+    """Read the whole of `BODY`, as *file*, in a way the path names."""
+    return {
+        "/all": lambda: [file.read(), file.read(), file.readline()],
+        "/none": lambda: [file.read(None), file.read(-1), file.read(1)],
+        "/exact": lambda: [file.read(len(BODY)), file.read(len(BODY)),
+                           *file],
+        "/more": lambda: [file.read(length=len(BODY) + 9), *file.readlines()],
+        "/most": lambda: [file.read(sys.maxsize), file.read(2)],
+        "/least": lambda: [file.read(-9), file.read(-9)],
+        "/nothing": lambda: [file.read(0), file.read(), file.read(0)],
+        "/less": lambda: [file.read(3), file.read(), file.read(sys.maxsize)],
+        "/line": lambda: [file.readline(), file.read(sys.maxsize)],
+        "/lines": lambda: [*file, file.read(), *file],
+    }
+
+
+@pytest.mark.parametrize("framed", [
+    post(BODY, f"Content-Length: {len(BODY)}", path="%b"),
+    post(b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY),
+         "Transfer-Encoding: chunked", path="%b")])
+def test_ways_to_read_a_body(serve, framed):
+    def application(environ, start_response):
+        read = read_in_ways(environ["wsgi.input"])[environ["PATH_INFO"]]
+        data = b"".join(read())
+        start_response("200 OK", TEXT)
+        return [b"read=" + data]
+
+    server = serve(application, wsgi=False)
+    for path in read_in_ways(None):
+        request = framed.replace(b"%b", path.encode(), 1) + get("/all")
+        assert talk(server, request).count(b"read=" + BODY) == 1, path
+
+
+@pytest.mark.parametrize("bad", [
+    lambda file: file.read("1"), lambda file: file.read(1.5),
+    lambda file: file.read(1, 2), lambda file: file.read(size=1)])
+def test_bad_lengths_to_read(serve, quiet, bad):
+    def application(environ, start_response):
+        with pytest.raises(TypeError):
+            bad(environ["wsgi.input"])
+        start_response("200 OK", TEXT)
+        return [environ["wsgi.input"].read()]
+
+    server = serve(application, wsgi=False)
+    assert talk(server, post(BODY, f"Content-Length: {len(BODY)}")).endswith(
+        b"\r\n\r\n" + BODY)
+
+
+def test_a_read_that_was_interrupted(serve, reader):
+    """What had come is lost, and the rest can be read."""
+    waited = Event()
+
+    def application(environ, start_response):
+        with gevent.Timeout(0.05, False):
+            environ["wsgi.input"].read()
+            raise AssertionError
+        waited.set()
+        start_response("200 OK", TEXT)
+        return [environ["wsgi.input"].read()]
+
+    if reader == "handlers":
+        pytest.skip("its file loses count then")
+    with connect(serve(application, wsgi=False)) as sock:
+        sock.sendall(post(b"lost", "Content-Length: 8", "Connection: close"))
+        assert waited.wait(20)
+        sock.sendall(b"rest")
+        response = b""
+        while data := sock.recv(65536):
+            response += data
+    assert response.endswith(b"rest")
+
+
+@pytest.mark.parametrize("again", ["read", "readline"])
+def test_a_failure_stays(serve, reader, again):
+    raised = []
+
+    def application(environ, start_response):
+        for _ in range(2):
+            try:
+                getattr(environ["wsgi.input"], again if raised else "read")()
+            except OSError as error:
+                raised.append(error)
+        start_response("200 OK", TEXT)
+        return [b""]
+
+    talk(serve(application, wsgi=False), post(b"ab", "Content-Length: 8"))
+    wait_until(lambda: len(raised) == 2)
+    assert "unexpected end of file" in str(raised[0])
+    assert str(raised[1]) == str(raised[0])
+    assert type(raised[1]) is type(raised[0])
 
 
 # -- taking the connection over --------------------------------------------------------

@@ -35,7 +35,6 @@ AVAILABLE = _engine.ACCELERATED
 
 _PIECE = 1 << 18
 _BUFFER = 1 << 16
-_IN_ADVANCE = 1 << 22  # room for a body that is only announced
 _HEAD_LIMIT = 1 << 18
 _NS = 1_000_000_000
 _NO_LIMIT = -1
@@ -128,21 +127,22 @@ class _Body(io.RawIOBase):
         except InvalidThreadUseError:
             return in_hub(self._request.loop, self._piece, size)
 
-    def whole(self):
-        """The whole body, in the place of a first read."""
-        try:
-            return self._read(self._request.read_whole, self._timeout)
-        except InvalidThreadUseError:
-            return self.readall()
-
     def _read(self, read, *arguments):
         if self.failure is None:
             try:
                 return read(*arguments)
             except OSError as ex:
                 self.failure = self._named(ex)
+        self._fail()
+
+    def _fail(self):
         # Its traceback would hold this object, and so the request.
         raise type(self.failure)(*self.failure.args) from None
+
+    def failed(self, error):
+        """Raise *error* of the engine as what it is called here."""
+        self.failure = self._named(error)
+        self._fail()
 
     def _named(self, ex):
         if ex.errno == errno.EBADMSG:
@@ -214,14 +214,15 @@ class EngineInput(HttpInput):
         """What was wrong with the body, as far as it was read, or None."""
         return None if self._file is None else self._file.raw.failure
 
-    def read(self, length=None):
-        """Up to *length* bytes (all without it); nothing at the end."""
-        if length is None or length < 0:
-            length = sys.maxsize
-        if self._file is None and (
-                0 <= self._request.content_length <= min(length, _IN_ADVANCE)):
-            return self.file.raw.whole()
-        return self.file.read(-1 if length == sys.maxsize else length)
+    def _read_file(self, length):
+        """As `read`, where that is not the whole body at once."""
+        if length is None or length == sys.maxsize:
+            length = -1
+        return self.file.read(max(length, -1))
+
+    def _failed(self, error):
+        """The engine could not read the whole body."""
+        self.file.raw.failed(error)
 
     def readline(self, size=None):
         """A line, or *size* bytes of it."""

@@ -91,6 +91,11 @@ bool accel_http_is_elsewhere(PyObject *object)
     return is_busy((RequestObject *)object);
 }
 
+bool accel_http_is_ours(PyObject *object)
+{
+    return is_ours((RequestObject *)object);
+}
+
 static int64_t raise_elsewhere(void)
 {
     PyErr_SetString(accel_error("InvalidThreadUseError"),
@@ -333,17 +338,11 @@ static int64_t read_into(PyObject *self, char *bytes, Py_ssize_t room,
     return count;
 }
 
-static PyObject *request_read_whole(PyObject *self, PyObject *timeout)
+PyObject *accel_http_read_whole(PyObject *self, PyObject *timeout)
 {
     int64_t length = head_of(self)->content_length, size = 0, count = 0;
-    PyObject *data;
+    PyObject *data = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
 
-    if (!is_ours((RequestObject *)self)) {
-        raise_elsewhere();
-        return NULL;
-    }
-    data =
-        PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(length < 0 ? 0 : length));
     while (data && size < length) {
         count = read_into(self, PyBytes_AsString(data) + size,
                           (Py_ssize_t)(length - size), timeout);
@@ -494,9 +493,6 @@ static PyMethodDef request_methods[] = {
     {"read", request_read, METH_VARARGS,
      "read(size, timeout)\n--\n\n"
      "A piece of the body; an empty one at its end."},
-    {"read_whole", request_read_whole, METH_O,
-     "read_whole(timeout)\n--\n\nThe whole body, whose length is known and "
-     "of which nothing has been read."},
     {"fileno", request_fileno, METH_NOARGS,
      "fileno()\n--\n\nThe connection's descriptor, which stays the "
      "engine's."},

@@ -27,6 +27,13 @@ gcore_http_request *accel_http_request(PyObject *request);
 /* Whether the calling thread must not use it, but have its hub do so. */
 bool accel_http_is_elsewhere(PyObject *request);
 
+/* Whether the calling thread is its hub's. */
+bool accel_http_is_ours(PyObject *request);
+
+/* The whole body, whose length is known and of which nothing has been read;
+ * waits for it at most `timeout` seconds a piece (None: for ever). */
+PyObject *accel_http_read_whole(PyObject *request, PyObject *timeout);
+
 /* Send a piece of the body, and wait for room; -1 with an exception. */
 int accel_http_send(PyObject *request, const char *bytes, Py_ssize_t size);
 
