@@ -189,11 +189,15 @@ class _Connection(io.RawIOBase):
                 socket.wait_read(self.fileno())
 
 
-@Input.register  # applications ask which it is
 class EngineInput(HttpInput):
     """`wsgi.input`: the body of a request, and no byte beyond it."""
 
     __slots__ = ()
+
+    @property
+    def __class__(self):
+        # For applications that ask whether it is the one that they know.
+        return Input
 
     @property
     def rfile(self):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import re
 from time import monotonic
 
@@ -89,7 +88,7 @@ class TimedFile:
         return self._timed(self._file.readline, limit)
 
 
-class Input(metaclass=abc.ABCMeta):
+class Input:
     """`wsgi.input`: the body of a request, and no byte beyond it.
 
     *content_length* bytes of *rfile*, or what is there in chunks. *socket*
