@@ -45,7 +45,7 @@ def in_a_thread(function):
     thread.start()
     thread.join()
     del thread
-    gc.collect()
+    gc.collect(1)
 
 
 def test_cleared_again_it_lets_no_later_loop_through():
