@@ -13,7 +13,7 @@ from pathlib import Path
 
 __all__ = ["aiohttp_cases", "gunicorn_cases", "h11_cases",
            "http_parser_cases", "lighttpd_cases", "llhttp_cases", "puma_cases",
-           "tornado_cases", "twisted_cases"]
+           "tornado_cases", "twisted_cases", "waitress_cases"]
 
 _LINE = re.compile(rb"(?:\r\n)*([^ ]+) ([^ ]*)")
 _ESCAPE = re.compile(rb"\\x([0-9A-Fa-f]{2})")
@@ -282,3 +282,18 @@ def twisted_cases(folder: Path):
                      for lines in function.values(call.args[0])]
             yield from _refused_or_seen(
                 "twisted", f"{function.name}/{number}", datas, True)
+
+
+def waitress_cases(folder: Path):
+    """Of ``tests/test_parser.py``: heads without their last line, some of a
+    version that there is not."""
+    for function in _functions(folder / "test_parser.py"):
+        if not function.name.startswith("test_parse_header"):
+            continue
+        datas = [data.replace(b" HTTP/8.4", b" HTTP/1.1") + b"\r\n"
+                 for expression in function.assigned("data")
+                 for data in function.values(expression)
+                 if data.endswith(b"\r\n")]
+        yield from _refused_or_seen("waitress", function.name, datas,
+                                    "Error" in function.text
+                                    or "NotImplemented" in function.text)
