@@ -18,12 +18,12 @@ HOUR = 3600
 
 
 def receive_until(sock, end):
-    data = b""
+    data = bytearray()  # which many small pieces do not copy each time
     while not data.endswith(end):
         piece = sock.recv(65536)
         assert piece, data
         data += piece
-    return data
+    return bytes(data)
 
 
 def unchunked(body):
