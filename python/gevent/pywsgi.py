@@ -892,8 +892,10 @@ class WSGIServer(StreamServer):
     #: Seconds that a connection may wait for its next request.
     idle_timeout = None
 
-    #: Seconds that the head of a request may take, from its first byte; and a
-    #: TLS handshake.
+    #: Seconds that a TLS handshake may take.
+    handshake_timeout = None
+
+    #: Seconds that the head of a request may take, from its first byte.
     header_timeout = None
 
     #: Seconds that the next piece of a body may take.
@@ -941,9 +943,9 @@ class WSGIServer(StreamServer):
 
     _options = (
         "strict", "max_request_line", "max_headers", "max_header_bytes",
-        "use_engine", "max_body", "idle_timeout", "header_timeout", "body_timeout",
-        "min_body_rate", "send_timeout", "coalesce", "max_connections",
-        "access_log_format", "metrics_path")
+        "use_engine", "max_body", "handshake_timeout", "idle_timeout",
+        "header_timeout", "body_timeout", "min_body_rate", "send_timeout",
+        "coalesce", "max_connections", "access_log_format", "metrics_path")
 
     base_env = {
         "GATEWAY_INTERFACE": "CGI/1.1",
@@ -1105,7 +1107,7 @@ class WSGIServer(StreamServer):
     def wrap_socket_and_handle(self, client_socket, address):
         """Perform the TLS handshake, then serve the connection."""
         sock = None
-        with _within(self.header_timeout, False):
+        with _within(self.handshake_timeout, False):
             sock = self.wrap_socket(client_socket, **self.ssl_args)
         if sock is None:
             return None

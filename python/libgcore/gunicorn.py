@@ -446,6 +446,7 @@ class Worker(base.Worker):
             "max_connections": self.worker_connections,
             "idle_timeout": cfg.keepalive or None,
             "header_timeout": cfg.timeout or None,
+            "handshake_timeout": cfg.timeout or None,
         }
 
     def _environ(self, name):
