@@ -606,7 +606,7 @@ static void data_for_nobody(void **state)
     taking_open(&it, &options);
     request = begin_large(&it, &end_of[0]);
     while (end_of[0].count == 0)
-        assert_int_equal(gcore_hub_poll(it.hub, &out, 1, after(MS)), 0);
+        assert_true(gcore_hub_poll(it.hub, &out, 1, after(MS)) <= 0);
     assert_int_equal(end_of[0].result, -ETIMEDOUT);
     gcore_http_request_unref(request);
     peer_close(&one);
