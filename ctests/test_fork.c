@@ -262,12 +262,13 @@ static void called_in_child(void *arg)
 
 static void a_call_of_another_thread(void **state)
 {
-    struct calling it = {.hub = hub_new()};
+    struct calling it = {.hub = NULL};
     gcore_completion out;
     pthread_t thread;
 
     (void)state;
     skip_threaded_fork();
+    it.hub = hub_new();
     thread = thread_start(make_call, &it);
     while (gcore_hub_next_deadline(it.hub) != GCORE_NOW ||
            !is_asleep(atomic_load(&it.thread)))
