@@ -936,6 +936,32 @@ class TestMany:
         gevent.joinall(clients, raise_error=True)
         assert sum(each.value for each in clients) == count
 
+    def test_a_small_backlog_does_not_overflow(self):
+        """Who connects lets the listener of the same process accept."""
+        count, begun, accepted, most = 100, 0, 0, 0
+        with socket.socket() as listener:
+            listener.bind(('127.0.0.1', 0))
+            listener.listen(20)
+            address = listener.getsockname()
+
+            def accept():
+                nonlocal accepted
+                for _ in range(count):
+                    listener.accept()[0].close()
+                    accepted += 1
+
+            def client():
+                nonlocal begun, most
+                begun += 1
+                most = max(most, begun - accepted)
+                socket.create_connection(address).close()
+
+            acceptor = gevent.spawn(accept)
+            gevent.joinall([gevent.spawn(client) for _ in range(count)],
+                           raise_error=True)
+            acceptor.get()
+        assert most < 20
+
     def test_descriptors_run_out(self, listener, wait_until):
         """accept and socket() say EMFILE, and work again afterwards."""
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -505,6 +505,7 @@ class SocketMixin(_netio.SocketBase):
             if result in (0, EISCONN):
                 return None
             if result in (EINPROGRESS, EALREADY):
+                self._let_a_listener_accept()
                 _wait_for(self._write_event, deadline.left())
                 result = sock.getsockopt(SOL_SOCKET, SO_ERROR)
                 if not result:
@@ -516,6 +517,14 @@ class SocketMixin(_netio.SocketBase):
             if raise_ex:
                 raise _SocketError(result, strerror(result))
             return result
+
+    def _let_a_listener_accept(self):
+        # Many that connect in one turn of the hub to a listener of this
+        # process would overflow its backlog: the kernel drops what comes then
+        # and tries again after a second, or never.
+        loop = self.hub.loop
+        if loop is not None:
+            loop.poll_next()
 
     # Receiving
 

@@ -354,6 +354,10 @@ class Loop:
         if self.is_open:
             lib.gcore_hub_wake(self._engine)
 
+    def poll_next(self):
+        """Look for events before anything else that is queued runs."""
+        self._must_poll = True
+
     def forget_fd(self, fd):
         """The descriptor is about to be closed: its watchers complete with
         an error."""

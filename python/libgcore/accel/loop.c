@@ -800,6 +800,12 @@ static PyObject *loop_wake(PyObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+static PyObject *loop_poll_next(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    ((LoopObject *)self)->must_poll = true;
+    Py_RETURN_NONE;
+}
+
 static PyObject *loop_forget_fd(PyObject *self, PyObject *args)
 {
     LoopObject *loop = (LoopObject *)self;
@@ -900,6 +906,9 @@ static PyMethodDef loop_methods[] = {
      "reinit($self, /)\n--\n\nMake the loop work in a forked child."},
     {"wake", loop_wake, METH_NOARGS,
      "wake($self, /)\n--\n\nEnd a blocked poll, from any thread."},
+    {"poll_next", loop_poll_next, METH_NOARGS,
+     "poll_next($self, /)\n--\n\nLook for events before anything else that is "
+     "queued runs."},
     {"forget_fd", loop_forget_fd, METH_VARARGS,
      "forget_fd($self, fd, /)\n--\n\nThe descriptor is about to be closed: "
      "its watchers complete with an error."},
