@@ -941,6 +941,78 @@ static void proxied(void **state)
     echo_close(&it);
 }
 
+static void check_proxy(const gcore_http_proxy *proxy, int version,
+                        const char *target, int port)
+{
+    assert_non_null(proxy);
+    assert_true(proxy->size >= sizeof *proxy);
+    assert_int_equal(proxy->version, version);
+    assert_string_equal(proxy->address, "");
+    assert_int_equal(proxy->port, 0);
+    assert_string_equal(proxy->target, target);
+    assert_int_equal(proxy->target_port, port);
+}
+
+/* The next request, answered, its connection gone. */
+static gcore_http_request *answered(echo_server *it)
+{
+    gcore_http_request *request = take(it, &one);
+
+    respond(gcore_http_request_ref(request));
+    expect(it, &one, OK);
+    peer_close(&one);
+    settle(it, &one);
+    return request;
+}
+
+/* The header need not be there; what begins like one has to be one. */
+static void perhaps_proxied(void **state)
+{
+    static const char *const without[] = {"P", "\r\n", "PROX"};
+    static const char *const rest[] = {
+        "UT / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", GET,
+        "IES / HTTP/1.1\r\nHost: h\r\n\r\n"};
+    gcore_http_options options = {
+        .size = sizeof options,
+        .flags = GCORE_HTTP_PROXY | GCORE_HTTP_PROXY_OPTIONAL |
+                 GCORE_HTTP_NO_DATE};
+    gcore_http_request *request;
+    echo_server it;
+
+    (void)state;
+    taking_open(&it, &options);
+    peer_open(&one, &it);
+    peer_say(&one, "PROXY TCP4 1.2.3.4 5.6.7.8 1111 80\r\n" GET);
+    request = answered(&it);
+    assert_string_equal(gcore_http_request_head(request)->peer, "1.2.3.4");
+    check_proxy(gcore_http_request_head(request)->proxy, 1, "5.6.7.8", 80);
+    gcore_http_request_unref(request);
+
+    peer_open(&one, &it);
+    peer_send(&one, V2 "\x20\x00\x00\x00" GET, 16 + sizeof GET - 1);
+    request = answered(&it);
+    check_proxy(gcore_http_request_head(request)->proxy, 2, "", 0);
+    gcore_http_request_unref(request);
+
+    for (int i = 0; i < 3; i++) {
+        peer_open(&one, &it);
+        peer_say(&one, without[i]);
+        settle(&it, &one);
+        peer_say(&one, rest[i]);
+        request = answered(&it);
+        assert_null(gcore_http_request_head(request)->proxy);
+        gcore_http_request_unref(request);
+    }
+
+    peer_open(&one, &it);
+    peer_say(&one, "PROXY TCP4 1.2.3.4 5.6.7.8 1111\r\n" GET);
+    settle(&it, &one);
+    assert_memory_equal(one.got, "HTTP/1.1 400 ", 13);
+    assert_true(one.closed);
+    peer_close(&one);
+    echo_close(&it);
+}
+
 /* A forked child sends nothing of an answer that waited to be sent, and
  * closing its copy of the server does not disturb the parent's. */
 static void close_copy(void *arg)
@@ -1066,6 +1138,7 @@ int main(void)
         TEST(ending_from_within),
         TEST(after_a_fork),
         TEST(proxied),
+        TEST(perhaps_proxied),
     };
 
     return RUN(tests);

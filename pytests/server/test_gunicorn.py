@@ -439,20 +439,75 @@ def test_reloading_under_tls(start):
     assert server.stop() == 0
 
 
-def test_a_proxy_header(start):
-    server = start("proxy_protocol = 'auto'")
-    with server.connect() as sock:
-        sock.sendall(b"PROXY TCP4 10.1.2.3 10.0.0.1 1234 80\r\n")
-        environ = eval(server.ask("/environ", sock=sock)[2])
-    assert environ["REMOTE_ADDR"] == "10.1.2.3"
+PROXY_1 = b"PROXY TCP4 10.1.2.3 10.0.0.1 1234 80\r\n"
+PROXY_2 = (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"
+           b"\x0a\1\2\3\x0a\0\0\1\x04\xd2\0\x50")
+UPGRADE = ("Connection: Upgrade", "Upgrade: something")
 
 
-def test_a_proxy_header_of_a_stranger(start):
-    server = start("proxy_protocol = 'auto'", "proxy_allow_ips = '10.0.0.1'")
+def environ_behind(server, header, *headers, tls=False):
+    """Of two requests of a connection that begins with *header*."""
+    found = []
+    with connected(server, tls) as sock:
+        sock.sendall(header)
+        for _ in range(2):
+            status, _, body = server.ask("/environ", *headers, sock=sock)
+            assert status == 200
+            found.append(eval(body))
+    return found
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("kind, header", [("auto", PROXY_1), ("v1", PROXY_1),
+                                          ("auto", PROXY_2), ("v2", PROXY_2)])
+def test_a_proxy_header(start, kind, header, tls):
+    server = start(f"proxy_protocol = {kind!r}", *TLS * tls)
+    for environ in environ_behind(server, header, tls=tls) + environ_behind(
+            server, header, *UPGRADE, tls=tls):
+        assert environ["REMOTE_ADDR"] == "10.1.2.3"
+        assert environ["REMOTE_PORT"] == "1234"
+        assert environ["PROXY_PROTOCOL"] == "TCP4"
+        assert environ["PROXY_ADDR"] == "10.0.0.1"
+        assert environ["PROXY_PORT"] == "80"
+    with connected(server, tls) as sock:
+        sock.sendall(header)
+        assert server.ask("/reader", sock=sock)[2] == READER
+    for environ in environ_behind(server, b"", tls=tls):
+        assert environ["REMOTE_ADDR"] == "127.0.0.1"
+        assert "PROXY_PROTOCOL" not in environ
+
+
+@pytest.mark.parametrize("allowed, status", [("10.0.0.1", 403),
+                                             ("127.0.0.0/8", 200), ("*", 200)])
+def test_who_may_send_a_proxy_header(start, allowed, status):
+    server = start("proxy_protocol = 'auto'", f"proxy_allow_ips = {allowed!r}")
+    assert server.ask()[0] == 200
     with server.connect() as sock:
-        sock.sendall(b"PROXY TCP4 10.1.2.3 10.0.0.1 1234 80\r\n")
-        with contextlib.suppress(ConnectionResetError):
-            assert sock.recv(1) == b""
+        sock.sendall(PROXY_1)
+        assert server.ask(sock=sock)[0] == status
+    assert ("'127.0.0.1' not allowed" in server.output()) == (status == 403)
+
+
+@pytest.mark.parametrize("kind, header", [
+    ("v1", PROXY_2), ("v2", PROXY_1), ("auto", PROXY_1[:-5] + b"\r\n"),
+    ("auto", PROXY_1 * 2), ("off", PROXY_1)])
+def test_a_proxy_header_that_is_none(start, kind, header):
+    server = start(f"proxy_protocol = {kind!r}")
+    with server.connect() as sock:
+        sock.sendall(header)
+        assert server.ask(sock=sock)[0] == 400
+    server.until(lambda: "Invalid request" in server.output())
+
+
+@pytest.mark.parametrize("trusted, scheme", [("127.0.0.1", "https"),
+                                             ("10.1.2.3", "http")])
+def test_whose_forwarded_headers_are_taken(start, trusted, scheme):
+    """Of the proxy itself, not of whom it speaks for."""
+    server = start("proxy_protocol = 'auto'",
+                   f"forwarded_allow_ips = {trusted!r}")
+    for environ in environ_behind(server, PROXY_1,
+                                  "X-Forwarded-Proto: https"):
+        assert environ["wsgi.url_scheme"] == scheme
 
 
 def read_all(sock):

@@ -10,14 +10,25 @@ import ipaddress
 import re
 import socket as __socket__
 import struct
+from functools import partial
+from typing import NamedTuple
 
-__all__ = ["read_client_address"]
+__all__ = ["ProxyHeader", "finish_header", "read_client_address"]
 
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 _MAX_LINE = 107  # of version 1
 _MAX_V2 = 4096  # bytes after the fixed part
 _PORT = re.compile(r"0|[1-9][0-9]{0,4}")
 _KINDS = {"TCP4": ipaddress.IPv4Address, "TCP6": ipaddress.IPv6Address}
+_FAMILIES = {0x11: (__socket__.AF_INET, 4), 0x21: (__socket__.AF_INET6, 16)}
+
+
+class ProxyHeader(NamedTuple):
+    """What a header says: addresses, or None where it names none."""
+
+    version: int
+    client: tuple | None = None
+    target: tuple | None = None
 
 
 def read_client_address(sock, address):
@@ -29,10 +40,27 @@ def read_client_address(sock, address):
     """
     start = _exactly(sock, len(_SIGNATURE))
     if start == _SIGNATURE:
-        return _version_2(sock, address)
-    if start.startswith(b"PROXY "):
-        return _version_1(_rest_of_line(sock, start), address)
-    raise ValueError(f"No PROXY header: {start!r}")
+        header = _version_2(partial(_exactly, sock))
+    elif start.startswith(b"PROXY "):
+        header = _version_1(_rest_of_line(sock, start))
+    else:
+        raise ValueError(f"No PROXY header: {start!r}")
+    return header.client or address
+
+
+def finish_header(line, read):
+    """A `ProxyHeader`, if *line* begins one, and None if not.
+
+    *line* is the first line of a connection, bytes, and *read* reads exactly
+    so many bytes that follow. Raises `ValueError` for a malformed header.
+    """
+    if line.startswith(b"PROXY "):
+        return _version_1(line)
+    if line != _SIGNATURE[:2]:
+        return None
+    if read(len(_SIGNATURE) - 2) != _SIGNATURE[2:]:
+        raise ValueError("Empty line before a request")
+    return _version_2(read)
 
 
 def _exactly(sock, count):
@@ -55,19 +83,18 @@ def _rest_of_line(sock, line):
     return line
 
 
-def _version_1(line, address):
-    if not line.endswith(b"\r\n"):
-        raise ValueError(f"PROXY header without CRLF: {line!r}")
+def _version_1(line):
+    if not line.endswith(b"\r\n") or len(line) > _MAX_LINE:
+        raise ValueError(f"PROXY header without CRLF: {line[:80]!r}")
     words = line[:-2].decode("latin-1").split(" ")
     if words[1] == "UNKNOWN":
-        return address
+        return ProxyHeader(1)
     if len(words) != 6 or words[1] not in _KINDS:
         raise ValueError(f"Bad PROXY header: {line!r}")
     _, kind, source, target, source_port, target_port = words
-    host = str(_KINDS[kind](source))
-    _KINDS[kind](target)
-    _port(target_port)
-    return _address(host, _port(source_port))
+    return ProxyHeader(
+        1, _address(str(_KINDS[kind](source)), _port(source_port)),
+        _address(str(_KINDS[kind](target)), _port(target_port)))
 
 
 def _port(text):
@@ -80,19 +107,18 @@ def _address(host, port):
     return (host, port, 0, 0) if ":" in host else (host, port)
 
 
-def _version_2(sock, address):
-    command, family, length = struct.unpack("!BBH", _exactly(sock, 4))
+def _version_2(read):
+    command, family, length = struct.unpack("!BBH", read(4))
     if command not in (0x20, 0x21) or length > _MAX_V2:
         raise ValueError("Bad PROXY header of version 2")
-    data = _exactly(sock, length)
-    if command == 0x20:  # local: the proxy speaks for itself
-        return address
-    if family == 0x11 and length >= 12:
-        host = __socket__.inet_ntop(__socket__.AF_INET, data[:4])
-        return _address(host, struct.unpack("!H", data[8:10])[0])
-    if family == 0x21 and length >= 36:
-        host = __socket__.inet_ntop(__socket__.AF_INET6, data[:16])
-        return _address(host, struct.unpack("!H", data[32:34])[0])
-    if family in (0x11, 0x21):
+    data = read(length)
+    if command == 0x20 or family not in _FAMILIES:
+        # The proxy speaks for itself, or for what has no such address.
+        return ProxyHeader(2)
+    kind, width = _FAMILIES[family]
+    if length < 2 * width + 4:
         raise ValueError("PROXY header of version 2 too short")
-    return address  # Unix sockets and what else has no such address
+    ports = struct.unpack("!HH", data[2 * width:2 * width + 4])
+    return ProxyHeader(2, *(
+        _address(__socket__.inet_ntop(kind, data[at * width:][:width]), port)
+        for at, port in enumerate(ports)))

@@ -941,6 +941,9 @@ class WSGIServer(StreamServer):
     #: More options of the engine.
     _engine_limits = {}
 
+    #: Whether it takes PROXY headers, for a subclass to judge.
+    _may_be_proxied = False
+
     _options = (
         "strict", "max_request_line", "max_headers", "max_header_bytes",
         "use_engine", "max_body", "handshake_timeout", "idle_timeout",
@@ -1030,7 +1033,12 @@ class WSGIServer(StreamServer):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:  # not TCP
             pass
-        self._serve_connection(self.handler_class(sock, address, self))
+        self._serve_connection(self._handler_for(sock, address))
+
+    def _handler_for(self, sock, address, file=None, _request=None):
+        if file is None:
+            return self.handler_class(sock, address, self)
+        return self.handler_class(sock, address, self, file)
 
     def _serve_connection(self, handler):
         self._connections[handler] = gevent.getcurrent()
@@ -1184,7 +1192,7 @@ class WSGIServer(StreamServer):
         sock, address, file = _engine.leave_engine(request)
         try:
             self._serve_connection(
-                self.handler_class(sock, address, self, file))
+                self._handler_for(sock, address, file, request))
         finally:
             sock.close()
 

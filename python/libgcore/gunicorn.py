@@ -2,11 +2,10 @@
 
 Each worker process serves by `gevent.pywsgi.WSGIServer`, whose engine reads
 requests and sends answers in C; the standard library is patched, so that an
-application may block. With a PROXY header in front, a greenlet each connection
-serves instead.
+application may block.
 
 Of gunicorn's settings, those of logging, hooks, limits, forwarded headers,
-TLS, reloading and restarting have their usual meaning, as have
+TLS, PROXY headers, reloading and restarting have their usual meaning, as have
 ``gunicorn.socket`` and ``wsgi.early_hints`` in the environment, and an
 application that raises `StopIteration` because it has answered by that socket.
 Requests are always read strictly.
@@ -19,12 +18,14 @@ import os
 from contextlib import suppress
 from datetime import timedelta
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import gevent
 from gevent import monkey, pywsgi, socket
+from gevent._proxy_protocol import finish_header
 from gevent._pywsgi_engine import EngineHandler, end_tls
 from gevent._pywsgi_input import InvalidInput
-from gevent._pywsgi_request import NOT_IN_LINE, TOKEN
+from gevent._pywsgi_request import NOT_IN_LINE, TOKEN, InvalidRequest
 from gevent.event import Event
 from gunicorn import SERVER_SOFTWARE
 from gunicorn.glogging import Logger
@@ -75,21 +76,56 @@ class _Response:
 
 # What both kinds of handlers do
 
-def _adapt(worker, environ, raw_headers):
+class _Proxy(NamedTuple):
+    """What a PROXY header has said, and who has sent it."""
+
+    version: int
+    address: str
+    port: int
+    target: str
+    target_port: int
+
+
+class _Forbidden(InvalidInput):
+    status = "403 Forbidden"
+
+
+def _adapt(worker, environ, raw_headers, proxy):
     """Make *environ* what gunicorn's settings ask for, and count the request;
-    the application. *raw_headers* returns names and values as they came."""
-    proxy = worker.trusts(environ.get("REMOTE_ADDR"))
-    if proxy:
+    the application. *raw_headers* returns names and values as they came;
+    *proxy* is a `_Proxy` or None."""
+    if proxy is None:
+        peer = environ.get("REMOTE_ADDR")
+    else:
+        _take_proxy(worker, environ, proxy)
+        peer = proxy.address
+    trusted = worker.trusts(peer)
+    if trusted:
         _take_scheme(environ, worker.scheme_variables)
-    if proxy and worker.forwarder_headers or worker.cfg.header_map != "drop":
+    if trusted and worker.forwarder_headers or worker.cfg.header_map != "drop":
         _take_underscored(worker.cfg, environ, raw_headers(),
-                          worker.forwarder_headers if proxy else ())
+                          worker.forwarder_headers if trusted else ())
     if environ["SCRIPT_NAME"]:
         _cut_script_name(environ)
     if worker.asks_before:
         worker.cfg.pre_request(worker, _Request(environ))
     worker.count_request()
     return worker.wsgi
+
+
+def _take_proxy(worker, environ, proxy):
+    if not worker.may_proxy(proxy.address):
+        raise _Forbidden(f"Proxy request from {proxy.address!r} not allowed")
+    if worker.proxy_version not in ("auto", f"v{proxy.version}"):
+        raise InvalidInput(f"PROXY header of version {proxy.version}, not of "
+                           f"{worker.proxy_version}")
+    if not proxy.target:
+        environ["PROXY_PROTOCOL"] = (
+            "LOCAL" if proxy.version == 2 else "UNKNOWN")
+        return
+    environ["PROXY_PROTOCOL"] = "TCP6" if ":" in proxy.target else "TCP4"
+    environ["PROXY_ADDR"] = proxy.target
+    environ["PROXY_PORT"] = str(proxy.target_port)
 
 
 def _take_scheme(environ, variables):
@@ -204,8 +240,10 @@ class _Exchange(EngineHandler):
         kind = _Connection if self.request.tls is None else _TLSConnection
         self.environ["gunicorn.socket"] = kind(self.request)
         self.environ["wsgi.early_hints"] = self._hint
+        proxy = self.request.proxy
         return _adapt(self.server.worker, self.environ,
-                      partial(_head_lines, self.request.block))
+                      partial(_head_lines, self.request.block),
+                      proxy and _Proxy(*proxy))
 
     def _hint(self, headers):
         self.hint([(_text(name), _text(value)) for name, value in headers])
@@ -247,6 +285,35 @@ class _ToldExchange(_Exchange):
 class _Handler(pywsgi.WSGIHandler):
     """Answers in a greenlet each connection."""
 
+    proxy = None  # a `_Proxy`
+    awaits_proxy = False
+
+    def read_requestline(self):
+        line = super().read_requestline()
+        if not self.awaits_proxy:
+            return line
+        self.awaits_proxy = False
+        try:
+            header = finish_header(line.encode("latin-1"), self._exactly)
+        except ValueError as ex:
+            raise InvalidRequest(str(ex)) from None
+        if header is None:
+            return line
+        self._become_proxied(header)
+        return super().read_requestline()
+
+    def _exactly(self, count):
+        data = self.rfile.read(count)
+        if len(data) < count:
+            raise ValueError("Connection closed within the PROXY header")
+        return data
+
+    def _become_proxied(self, header):
+        own = self.client_address or ("", 0)
+        target = header.target or ("", 0)
+        self.proxy = _Proxy(header.version, *own[:2], *target[:2])
+        self.client_address = header.client or own
+
     def read_request(self, raw_requestline):
         result = super().read_request(raw_requestline)
         if not self.server.worker.cfg.keepalive:
@@ -257,7 +324,7 @@ class _Handler(pywsgi.WSGIHandler):
         self.environ["gunicorn.socket"] = self.socket
         self.environ["wsgi.early_hints"] = self._hint
         self.application = _adapt(self.server.worker, self.environ,
-                                  self.headers.items)
+                                  self.headers.items, self.proxy)
         try:
             super().run_application()
         except StopIteration:
@@ -307,6 +374,7 @@ class _Server(pywsgi.WSGIServer):
         self.worker = worker
         self._exchanges = {
             _Handler: _ToldExchange if worker.is_told else _Exchange}
+        self._may_be_proxied = worker.proxy_version != "off"
         if not worker.cfg.keepalive:
             self._engine_limits = {"requests": 1}
         super().__init__(listener, worker.wsgi, log=None,
@@ -315,16 +383,13 @@ class _Server(pywsgi.WSGIServer):
     def _is_plain(self):
         return False
 
-
-class _ProxiedServer(_Server):
-    """The same, for connections that begin with a PROXY header."""
-
-    def do_handle(self, sock, address):
-        if not self.worker.may_proxy(address):
-            self.worker.log.warning("%s is no proxy that is allowed", address)
-            sock.close()
-            return
-        super().do_handle(sock, address)
+    def _handler_for(self, sock, address, file=None, request=None):
+        handler = super()._handler_for(sock, address, file, request)
+        if request is None:
+            handler.awaits_proxy = self._may_be_proxied
+        elif request.proxy is not None:
+            handler.proxy = _Proxy(*request.proxy)
+        return handler
 
 
 # The worker
@@ -354,6 +419,20 @@ def _is_in(address, networks):
     return any(number in network for network in networks)
 
 
+def _is_among(addresses):
+    """A function that tells whether an address is one of a setting's."""
+    networks = _networks(addresses)
+    return lru_cache(1024)(lambda address: _is_in(address, networks))
+
+
+def _proxy_version(setting):
+    """Of the PROXY headers that are taken; older gunicorns know no versions,
+    and take the first."""
+    if isinstance(setting, str):
+        return setting
+    return "v1" if setting else "off"
+
+
 class Worker(base.Worker):
     """See the module."""
 
@@ -366,8 +445,9 @@ class Worker(base.Worker):
 
     def _read_settings(self):
         cfg = self.cfg
-        networks = _networks(cfg.forwarded_allow_ips)
-        self.trusts = lru_cache(1024)(lambda peer: _is_in(peer, networks))
+        self.trusts = _is_among(cfg.forwarded_allow_ips)
+        self.may_proxy = _is_among(cfg.proxy_allow_ips)
+        self.proxy_version = _proxy_version(cfg.proxy_protocol)
         self.scheme_variables = {
             "HTTP_" + name.upper().replace("-", "_"): value
             for name, value in cfg.secure_scheme_headers.items()}
@@ -387,11 +467,6 @@ class Worker(base.Worker):
                         or getattr(cfg, "logconfig_json", None)
                         or (cfg.syslog
                             and not cfg.disable_redirect_access_to_syslog)))
-
-    def may_proxy(self, address):
-        """Whether a PROXY header may come from *address*."""
-        return _is_in(address[0] if isinstance(address, tuple) else None,
-                      _networks(self.cfg.proxy_allow_ips))
 
     def count_request(self):
         """One more was answered, perhaps the last."""
@@ -427,13 +502,11 @@ class Worker(base.Worker):
         bound = getattr(listener, "sock", listener)
         sock = socket.socket(bound.family, bound.type,
                              fileno=os.dup(bound.fileno()))
-        proxied = cfg.proxy_protocol not in (False, None, "off")
         arguments = self._limits()
         if cfg.is_ssl:
             arguments["ssl_context"] = ssl_context(cfg)
-        kind = _ProxiedServer if proxied else _Server
-        return kind(self, sock, environ=self._environ(bound.getsockname()),
-                    proxy_protocol=proxied, **arguments)
+        return _Server(self, sock, environ=self._environ(bound.getsockname()),
+                       **arguments)
 
     def _limits(self):
         cfg = self.cfg

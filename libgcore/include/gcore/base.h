@@ -19,8 +19,14 @@
  *     done(arg, result) once, on the hub's thread; or, with GCORE_COMPLETE
  *     for done, puts {arg, result} into what gcore_hub_poll returns.
  *  5. Public structures begin with `size_t size`, set by the caller to the
- *     sizeof it was compiled with; zero in any other member means the
- *     default. So members can be added without breaking callers.
+ *     sizeof it was compiled with, so that members can be added without
+ *     breaking callers. Of one that is given, zero in any other member means
+ *     the default; members behind `size` count as zero, and those that this
+ *     version does not know have to be zero. Of one that is filled in, the
+ *     members that this version does not know are set to zero. What cannot
+ *     be a size (no member beside it, not a multiple of sizeof(size_t), more
+ *     than 4096) is -EINVAL, and so is an unknown member that is not zero.
+ *     Structures that the library makes tell their own size.
  *  6. Threads. Each function says who may call it: "any thread", "hub's
  *     thread" (the thread that drives the hub, or, while nobody drives it,
  *     one thread at a time), or "signal handler" too.

@@ -65,12 +65,16 @@ typedef struct gcore_http_request gcore_http_request;
 #define GCORE_HTTP_NO_DATE 16
 
 /* Each connection begins with a header of the PROXY protocol, version 1 or 2,
- * which tells the peer's address; one that does not is closed. For servers
- * that only a proxy can reach. */
+ * which tells the peer's address (before TLS it is not looked for, but within
+ * it); one that does not is closed. For servers that only a proxy can reach. */
 #define GCORE_HTTP_PROXY 32
 /* What is unsupported (versions, transfer codings), and too many fields, are
  * answered with 400 like what is malformed, as older servers do. */
 #define GCORE_HTTP_PLAIN_STATUS 64
+/* Beside GCORE_HTTP_PROXY: a connection may begin without such a header; a
+ * malformed one is answered with 400. The application has to look whether
+ * gcore_http_head.proxy may tell addresses. */
+#define GCORE_HTTP_PROXY_OPTIONAL 128
 
 /*
  * What a server should be. Zero in a member means the default, which is
@@ -161,6 +165,26 @@ typedef struct gcore_http_field {
 #define GCORE_HTTP_FOLDED 16
 
 /*
+ * What a header of the PROXY protocol says, for reading; it lives as long as
+ * the request. New members may follow in later versions. Since 0.1.
+ *   size         of this structure
+ *   version      of the header: 1 or 2
+ *   port         of `address`
+ *   address      of the proxy itself, as text, or "" if it has none
+ *   target       the address that the client has connected to, as text; ""
+ *                where the header names no addresses
+ *   target_port  and its port, or 0
+ */
+typedef struct gcore_http_proxy {
+    size_t size;
+    int32_t version;
+    int32_t port;
+    const char *address;
+    const char *target;
+    int32_t target_port;
+} gcore_http_proxy;
+
+/*
  * A request's head, for reading; it lives as long as the request. New
  * members may follow in later versions; `size` tells which are there.
  * Since 0.1.
@@ -186,6 +210,7 @@ typedef struct gcore_http_field {
  *   peer            the peer's address as text, or "" if it has none; what
  *                   the proxy says with GCORE_HTTP_PROXY
  *   peer_port       and its port, or 0
+ *   proxy           NULL, or what a proxy's header said (GCORE_HTTP_PROXY)
  */
 typedef struct gcore_http_head {
     size_t size;
@@ -205,6 +230,7 @@ typedef struct gcore_http_head {
     uint64_t number;
     const char *peer;
     int32_t peer_port;
+    const gcore_http_proxy *proxy;
 } gcore_http_head;
 
 /*

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "dns/dns.h"
+#include "util/sized.h"
 
 #define KNOWN_FLAGS                                                           \
     (AI_PASSIVE | AI_CANONNAME | AI_NUMERICHOST | AI_NUMERICSERV |            \
@@ -281,14 +282,11 @@ static int find_addresses(gcore_lookup *lookup, const char *node,
 
 static int read_hints(const gcore_dns_hints *given, gcore_dns_hints *hints)
 {
-    *hints = (gcore_dns_hints){.size = sizeof *hints,
-                               .flags = AI_V4MAPPED | AI_ADDRCONFIG};
+    int error = gcore__sized_read(given, hints, sizeof *hints);
+
     if (!given)
-        return 0;
-    if (given->size < sizeof *hints)
-        return -EINVAL;
-    *hints = *given;
-    return 0;
+        hints->flags = AI_V4MAPPED | AI_ADDRCONFIG;
+    return error;
 }
 
 static bool is_star(const char *text)

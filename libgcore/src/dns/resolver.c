@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "dns/dns.h"
+#include "util/sized.h"
 
 #define KNOWN_FLAGS                                                           \
     (GCORE_RESOLVER_USETCP | GCORE_RESOLVER_PRIMARY |                         \
@@ -55,13 +56,8 @@ static bool are_valid(const gcore_resolver_options *options)
 static int read_options(gcore_resolver_options *options,
                         const gcore_resolver_options *given)
 {
-    if (given) {
-        if (given->size < offsetof(gcore_resolver_options, cache_bytes))
-            return -EINVAL;
-        memcpy(options, given,
-               given->size < sizeof *options ? given->size : sizeof *options);
-    }
-    if (!are_valid(options))
+    if (gcore__sized_read(given, options, sizeof *options) < 0 ||
+        !are_valid(options))
         return -EINVAL;
     DEFAULT(hosts_path);
     DEFAULT(resolv_path);
@@ -435,14 +431,8 @@ int gcore_resolver_counters(gcore_resolver *resolver,
                             gcore_resolver_stats *out)
 {
     gcore_resolver_stats stats = resolver->stats;
-    size_t size = out->size;
 
-    if (size < offsetof(gcore_resolver_stats, cached_bytes) || size % 8)
-        return -EINVAL;
-    stats.size = size;
     stats.cached = resolver->caching ? resolver->cache.table.count : 0;
     stats.cached_bytes = resolver->caching ? resolver->cache.size : 0;
-    memset(out, 0, size);
-    memcpy(out, &stats, size < sizeof stats ? size : sizeof stats);
-    return 0;
+    return gcore__sized_write(out, &stats, sizeof stats);
 }

@@ -15,7 +15,6 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-#include "http/proxy.h"
 #include "http/wire.h"
 
 /* After the last answer, what the peer still sends is read for so long and
@@ -105,7 +104,7 @@ int gcore__http_conn_new(gcore_http_server *server, int fd,
     conn->server = server;
     conn->fd = fd;
     conn->stream = stream;
-    conn->proxied = server->options.flags & GCORE_HTTP_PROXY;
+    conn->awaits_proxy = server->options.flags & GCORE_HTTP_PROXY;
     conn->number = ++server->serial;
     conn->generation = gcore__fork_generation();
     conn->again.done = on_again;
@@ -221,7 +220,7 @@ void gcore__http_conn_end(gcore__http_conn *conn, bool linger)
 /* Bytes that were not searched for a head's end. */
 static bool unseen(const gcore__http_conn *conn)
 {
-    return !conn->proxied &&
+    return !conn->awaits_proxy &&
            gcore__buffer_size(&conn->in) > conn->scan.seen;
 }
 
@@ -324,18 +323,66 @@ static void advance(gcore__http_conn *conn)
     }
 }
 
-/* What comes before the first head, if it is expected. */
+/* From now on the proxy's client is the peer, if it is named. */
+static int become_proxied(gcore__http_conn *conn,
+                          const gcore__http_proxy_header *header)
+{
+    gcore__http_proxied *proxied = gcore__alloc(sizeof *proxied);
+
+    if (!proxied)
+        return -ENOMEM;
+    proxied->refs = 1;
+    proxied->header = *header;
+    memcpy(proxied->address, conn->peer, sizeof proxied->address);
+    proxied->told = (gcore_http_proxy){
+        .size = sizeof proxied->told,
+        .version = header->version,
+        .port = conn->peer_port,
+        .address = proxied->address,
+        .target = proxied->header.target,
+        .target_port = header->target_port,
+    };
+    conn->proxied = proxied;
+    if (*header->client) {
+        memcpy(conn->peer, header->client, sizeof conn->peer);
+        conn->peer_port = header->client_port;
+    }
+    return 0;
+}
+
+/* What begins like a request may be one; true if that is for its head to
+ * tell. */
+static bool goes_without_proxy(gcore__http_conn *conn, int error)
+{
+    bool optional =
+        conn->server->options.flags & GCORE_HTTP_PROXY_OPTIONAL;
+
+    if (optional && error == GCORE__HTTP_PROXY_NONE)
+        return true;
+    if (optional) {
+        gcore__http_refuse(conn, GCORE__HTTP_PROXY_HEADER,
+                           gcore__buffer_first(&conn->in),
+                           gcore__buffer_size(&conn->in));
+        return false;
+    }
+    conn->server->stats.refused++;
+    gcore__http_conn_close(conn, -EBADMSG);
+    return false;
+}
+
+/* What comes before the first head. */
 static void read_proxy(gcore__http_conn *conn)
 {
+    gcore__http_proxy_header header;
     int used = gcore__http_proxy_read(gcore__buffer_first(&conn->in),
-                                      gcore__buffer_size(&conn->in),
-                                      conn->peer, &conn->peer_port);
+                                      gcore__buffer_size(&conn->in), &header);
 
     if (used < 0) {
-        conn->server->stats.refused++;
-        gcore__http_conn_close(conn, -EBADMSG);
+        conn->awaits_proxy = !goes_without_proxy(conn, used);
+    } else if (used > 0 && become_proxied(conn, &header) < 0) {
+        gcore__http_conn_close(conn, -ENOMEM);
     } else if (used > 0) {
-        conn->proxied = false;
+        conn->awaits_proxy = false;
         gcore__buffer_use(&conn->in, (size_t)used);
     }
 }
@@ -348,7 +395,7 @@ static void take_received(gcore__http_conn *conn, const char *bytes,
     gcore_http_request *request;
     size_t used = 0;
 
-    if (!conn->proxied && !gcore__buffer_size(&conn->in))
+    if (!conn->awaits_proxy && !gcore__buffer_size(&conn->in))
         used = next_head(conn, bytes, size);
     if (conn->fd < 0 || conn->state != GCORE__HTTP_OPEN)
         return;
@@ -360,7 +407,7 @@ static void take_received(gcore__http_conn *conn, const char *bytes,
     }
     if (used)
         gcore__http_hand_over(conn->server, request);
-    else if (conn->proxied)
+    else if (conn->awaits_proxy)
         read_proxy(conn);
 }
 
@@ -608,6 +655,8 @@ void gcore__http_conn_leave(gcore__http_conn *conn)
 {
     if (conn->busy == 1 && conn->fd >= 0)
         settle(conn);
-    if (--conn->busy == 0 && conn->fd < 0)
-        gcore__free(conn);
+    if (--conn->busy || conn->fd >= 0)
+        return;
+    gcore__http_proxied_unref(conn->proxied);
+    gcore__free(conn);
 }

@@ -20,6 +20,7 @@
 #include "http/buffer.h"
 #include "http/chunk.h"
 #include "http/head.h"
+#include "http/proxy.h"
 #include "hub/hub.h"
 #include "util/list.h"
 
@@ -99,6 +100,14 @@ typedef enum gcore__http_state {
     GCORE__HTTP_LINGERING /* sent all; reads what the peer still sends */
 } gcore__http_state;
 
+/* What a proxy said, kept by its connection and the requests of that. */
+typedef struct gcore__http_proxied {
+    int refs;
+    gcore_http_proxy told;
+    gcore__http_proxy_header header;
+    char address[INET6_ADDRSTRLEN];
+} gcore__http_proxied;
+
 struct gcore__http_conn {
     gcore__link link;
     gcore_http_server *server;
@@ -109,7 +118,7 @@ struct gcore__http_conn {
     int busy;     /* how many of its functions are running */
     bool blocked; /* the kernel takes no more for now */
     bool linger;  /* the peer may be sending still */
-    bool proxied; /* a PROXY header is to come first */
+    bool awaits_proxy; /* a PROXY header is to come first, or may */
     bool more;    /* there may be input that the kernel does not tell of */
     bool crossed; /* TLS has to write before it reads on */
     bool cut;     /* the last answer is not whole, which TLS must not deny */
@@ -127,6 +136,7 @@ struct gcore__http_conn {
     uint64_t requests;
     unsigned generation; /* gcore__fork_generation when it was made */
     uint32_t turn; /* requests handed over in the current turn */
+    gcore__http_proxied *proxied; /* NULL without such a header */
     int32_t peer_port;
     char peer[INET6_ADDRSTRLEN];
 };
@@ -186,6 +196,7 @@ struct gcore_http_request {
     gcore__http_wait source_wait;
 
     gcore__buffer taken; /* input handed over by take_over */
+    gcore__http_proxied *proxied;
     char peer[INET6_ADDRSTRLEN];
 
     gcore_http_field fields[]; /* and the block behind them */
@@ -277,6 +288,9 @@ void gcore__http_body_input(gcore_http_request *request, int64_t result);
 int gcore__http_body_discard(gcore_http_request *request);
 
 /* request.c */
+/* NULL is ignored. */
+void gcore__http_proxied_unref(gcore__http_proxied *proxied);
+
 /* With room for so many fields, and a copy of the head's bytes. */
 gcore_http_request *gcore__http_request_new(const gcore__http_conn *conn,
                                             uint32_t fields,

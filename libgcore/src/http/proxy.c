@@ -52,7 +52,7 @@ static int32_t read_port(const char *digits, size_t size)
 }
 
 /* An address in the form that the system writes; whether it is one. */
-static bool read_address(int family, const char *text, size_t size, char *peer)
+static bool read_address(int family, const char *text, size_t size, char *out)
 {
     struct in6_addr address;
     char copy[INET6_ADDRSTRLEN];
@@ -61,18 +61,16 @@ static bool read_address(int family, const char *text, size_t size, char *peer)
         return false;
     memcpy(copy, text, size);
     copy[size] = 0;
-    if (inet_pton(family, copy, &address) != 1)
-        return false;
-    return !peer || inet_ntop(family, &address, peer, INET6_ADDRSTRLEN);
+    return inet_pton(family, copy, &address) == 1 &&
+           inet_ntop(family, &address, out, INET6_ADDRSTRLEN);
 }
 
 /* "TCP4 source destination port port" */
-static bool read_words(const char *line, const char *end, char *peer,
-                       int32_t *port)
+static bool read_words(const char *line, const char *end,
+                       gcore__http_proxy_header *out)
 {
     const char *words[5];
     size_t sizes[5];
-    int32_t from;
     int family;
 
     sizes[0] = next_word(&line, end, &words[0]);
@@ -85,24 +83,24 @@ static bool read_words(const char *line, const char *end, char *peer,
         (words[0][3] != '4' && words[0][3] != '6'))
         return false;
     family = words[0][3] == '4' ? AF_INET : AF_INET6;
-    from = read_port(words[3], sizes[3]);
-    if (from < 0 || read_port(words[4], sizes[4]) < 0 ||
-        !read_address(family, words[2], sizes[2], NULL) ||
-        !read_address(family, words[1], sizes[1], peer))
-        return false;
-    *port = from;
-    return true;
+    out->client_port = read_port(words[3], sizes[3]);
+    out->target_port = read_port(words[4], sizes[4]);
+    return out->client_port >= 0 && out->target_port >= 0 &&
+           read_address(family, words[1], sizes[1], out->client) &&
+           read_address(family, words[2], sizes[2], out->target);
 }
 
-static int read_line(const char *bytes, size_t size, char *peer, int32_t *port)
+static int read_line(const char *bytes, size_t size,
+                     gcore__http_proxy_header *out)
 {
     const char *end = memchr(bytes, '\n', size);
 
     if (!end)
-        return size > LONGEST_LINE ? -1 : 0;
+        return size > LONGEST_LINE ? GCORE__HTTP_PROXY_MALFORMED : 0;
     if (end - bytes >= LONGEST_LINE || end - bytes < 7 || end[-1] != '\r' ||
-        !read_words(bytes + 6, end - 1, peer, port))
-        return -1;
+        !read_words(bytes + 6, end - 1, out))
+        return GCORE__HTTP_PROXY_MALFORMED;
+    out->version = 1;
     return (int)(end + 1 - bytes);
 }
 
@@ -111,8 +109,18 @@ static uint16_t read_number(const char *bytes)
     return (uint16_t)((unsigned char)bytes[0] << 8 | (unsigned char)bytes[1]);
 }
 
-static int read_block(const char *bytes, size_t size, char *peer,
-                      int32_t *port)
+/* Two addresses of `width` bytes, and then two ports. */
+static void read_binary(int family, const char *bytes, size_t width,
+                        gcore__http_proxy_header *out)
+{
+    inet_ntop(family, bytes, out->client, sizeof out->client);
+    inet_ntop(family, bytes + width, out->target, sizeof out->target);
+    out->client_port = read_number(bytes + 2 * width);
+    out->target_port = read_number(bytes + 2 * width + 2);
+}
+
+static int read_block(const char *bytes, size_t size,
+                      gcore__http_proxy_header *out)
 {
     const char *addresses = bytes + BLOCK_HEAD;
     unsigned length;
@@ -122,31 +130,30 @@ static int read_block(const char *bytes, size_t size, char *peer,
     length = read_number(bytes + 14);
     if (((unsigned char)bytes[12] & 0xf0) != 0x20 || bytes[12] > 0x21 ||
         length > LONGEST_BLOCK)
-        return -1;
+        return GCORE__HTTP_PROXY_MALFORMED;
     if (size < BLOCK_HEAD + length)
         return 0;
+    out->version = 2;
     if (bytes[12] == 0x20) /* the proxy speaks for itself */
         return (int)(BLOCK_HEAD + length);
-    if (bytes[13] == 0x11 && length >= 12) {
-        inet_ntop(AF_INET, addresses, peer, INET6_ADDRSTRLEN);
-        *port = read_number(addresses + 8);
-    } else if (bytes[13] == 0x21 && length >= 36) {
-        inet_ntop(AF_INET6, addresses, peer, INET6_ADDRSTRLEN);
-        *port = read_number(addresses + 32);
-    } else if (bytes[13] == 0x11 || bytes[13] == 0x21) {
-        return -1;
-    }
+    if (bytes[13] == 0x11 && length >= 12)
+        read_binary(AF_INET, addresses, 4, out);
+    else if (bytes[13] == 0x21 && length >= 36)
+        read_binary(AF_INET6, addresses, 16, out);
+    else if (bytes[13] == 0x11 || bytes[13] == 0x21)
+        return GCORE__HTTP_PROXY_MALFORMED;
     return (int)(BLOCK_HEAD + length);
 }
 
-int gcore__http_proxy_read(const char *bytes, size_t size, char *peer,
-                           int32_t *port)
+int gcore__http_proxy_read(const char *bytes, size_t size,
+                           gcore__http_proxy_header *out)
 {
+    memset(out, 0, sizeof *out);
     if (size == 0)
         return 0;
     if (begins_with(bytes, size, "PROXY ", 6))
-        return size < 6 ? 0 : read_line(bytes, size, peer, port);
+        return size < 6 ? 0 : read_line(bytes, size, out);
     if (begins_with(bytes, size, signature, sizeof signature))
-        return read_block(bytes, size, peer, port);
-    return -1;
+        return read_block(bytes, size, out);
+    return GCORE__HTTP_PROXY_NONE;
 }

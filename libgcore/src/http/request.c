@@ -8,6 +8,12 @@
 
 #include "http/engine.h"
 
+void gcore__http_proxied_unref(gcore__http_proxied *proxied)
+{
+    if (proxied && --proxied->refs == 0)
+        gcore__free(proxied);
+}
+
 gcore_http_request *gcore__http_request_new(const gcore__http_conn *conn,
                                             uint32_t fields,
                                             const char *block, size_t size)
@@ -30,6 +36,11 @@ gcore_http_request *gcore__http_request_new(const gcore__http_conn *conn,
         .peer = request->peer,
         .peer_port = conn->peer_port,
     };
+    if (conn->proxied) {
+        conn->proxied->refs++;
+        request->proxied = conn->proxied;
+        request->head.proxy = &conn->proxied->told;
+    }
     gcore__list_init(&request->link);
     gcore__http_wait_init(request, &request->body_wait);
     gcore__http_wait_init(request, &request->sent_wait);
@@ -45,6 +56,7 @@ static void free_if_unused(gcore_http_request *request)
     gcore__free(request->trailer_block);
     gcore__free(request->trailer_fields);
     gcore__buffer_clear(&request->taken);
+    gcore__http_proxied_unref(request->proxied);
     gcore__free(request);
 }
 

@@ -11,6 +11,7 @@
 #include "http/engine.h"
 #include "net/socket.h"
 #include "net/stream.h"
+#include "util/sized.h"
 
 /* The most that a limit on bytes of a head or of trailers can be. */
 #define MOST_BYTES (UINT32_C(1) << 28)
@@ -47,15 +48,11 @@ static int read_options(const gcore_http_options *given,
                            GCORE_HTTP_ALLOW_NO_HOST |
                            GCORE_HTTP_ALLOW_FOLDED | GCORE_HTTP_REPORT |
                            GCORE_HTTP_NO_DATE | GCORE_HTTP_PROXY |
-                           GCORE_HTTP_PLAIN_STATUS;
+                           GCORE_HTTP_PLAIN_STATUS |
+                           GCORE_HTTP_PROXY_OPTIONAL;
 
-    memset(options, 0, sizeof *options);
-    if (given && given->size < offsetof(gcore_http_options, line_limit))
-        return -EINVAL;
-    if (given)
-        memcpy(options, given,
-               given->size < sizeof *options ? given->size : sizeof *options);
-    if (options->flags & ~known || options->body_limit < 0 ||
+    if (gcore__sized_read(given, options, sizeof *options) < 0 ||
+        options->flags & ~known || options->body_limit < 0 ||
         options->discard < 0)
         return -EINVAL;
     set_bytes(&options->line_limit, 8192);
@@ -425,15 +422,10 @@ int gcore_http_server_counters(gcore_http_server *server,
                                gcore_http_stats *out)
 {
     gcore_http_stats stats = server->stats;
-    size_t size = out->size;
 
-    if (size < offsetof(gcore_http_stats, connections))
-        return -EINVAL;
     stats.idle = stats.connections - stats.active;
-    stats.size = size;
     stats.dropped = gcore__http_accept_dropped(server);
-    memcpy(out, &stats, size < sizeof stats ? size : sizeof stats);
-    return 0;
+    return gcore__sized_write(out, &stats, sizeof stats);
 }
 
 /* Date */

@@ -12,6 +12,7 @@
 
 #include "hub/watch.h"
 #include "util/own_fd.h"
+#include "util/sized.h"
 
 #define DEFAULT_POST_LIMIT 65536
 
@@ -102,14 +103,8 @@ const char *gcore_hub_backend_name(gcore_hub *hub)
 static int read_options(const gcore_hub_options *given,
                         gcore_hub_options *options)
 {
-    memset(options, 0, sizeof *options);
-    if (given) {
-        if (given->size < offsetof(gcore_hub_options, backends))
-            return -EINVAL;
-        memcpy(options, given,
-               given->size < sizeof *options ? given->size : sizeof *options);
-    }
-    if (options->flags & ~(unsigned)(GCORE_HUB_NOENV | GCORE_HUB_NOPIDFD))
+    if (gcore__sized_read(given, options, sizeof *options) < 0 ||
+        options->flags & ~(unsigned)(GCORE_HUB_NOENV | GCORE_HUB_NOPIDFD))
         return -EINVAL;
     if (!options->post_limit)
         options->post_limit = DEFAULT_POST_LIMIT;
@@ -356,14 +351,8 @@ static void count(gcore_hub *hub, gcore_hub_stats *stats)
 int gcore_hub_counters(gcore_hub *hub, gcore_hub_stats *out)
 {
     gcore_hub_stats stats;
-    size_t size = out->size;
 
-    if (size < offsetof(gcore_hub_stats, polls) || size % 8)
-        return -EINVAL;
     memset(&stats, 0, sizeof stats);
     count(hub, &stats);
-    stats.size = size;
-    memset(out, 0, size);
-    memcpy(out, &stats, size < sizeof stats ? size : sizeof stats);
-    return 0;
+    return gcore__sized_write(out, &stats, sizeof stats);
 }

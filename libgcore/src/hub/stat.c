@@ -17,6 +17,7 @@
 
 #include "hub/watch.h"
 #include "util/own_fd.h"
+#include "util/sized.h"
 
 #define SECOND INT64_C(1000000000)
 #define DEFAULT_INTERVAL (SECOND * 5 + SECOND / 134)
@@ -295,26 +296,16 @@ int64_t gcore_stat_interval(gcore_watch *watch)
     return watch->kind == &stat_kind ? watch->interval : -EINVAL;
 }
 
-static int copy(const gcore_file_info *info, gcore_file_info *out)
-{
-    size_t size = out->size;
-
-    if (size < offsetof(gcore_file_info, inode) || size % 8)
-        return -EINVAL;
-    memset(out, 0, size);
-    memcpy(out, info, size < sizeof *info ? size : sizeof *info);
-    out->size = size;
-    return 0;
-}
-
 int gcore_stat_last(gcore_watch *watch, gcore_file_info *out)
 {
-    return watch->kind == &stat_kind ? copy(&watch->stat->last, out)
-                                     : -EINVAL;
+    if (watch->kind != &stat_kind)
+        return -EINVAL;
+    return gcore__sized_write(out, &watch->stat->last, sizeof *out);
 }
 
 int gcore_stat_previous(gcore_watch *watch, gcore_file_info *out)
 {
-    return watch->kind == &stat_kind ? copy(&watch->stat->previous, out)
-                                     : -EINVAL;
+    if (watch->kind != &stat_kind)
+        return -EINVAL;
+    return gcore__sized_write(out, &watch->stat->previous, sizeof *out);
 }

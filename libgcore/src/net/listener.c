@@ -19,6 +19,7 @@
 #include "net/acceptor.h"
 #include "net/socket.h"
 #include "net/stream.h"
+#include "util/sized.h"
 
 #define BATCH 64
 #define BACKLOG 1024
@@ -328,15 +329,8 @@ static int read_options(const gcore_listener_options *given,
                      GCORE_LISTEN_REPLACE;
     int error;
 
-    if (given) {
-        size_t size = given->size;
-
-        if (size < offsetof(gcore_listener_options, batch) || size % 8)
-            return -EINVAL;
-        memcpy(options, given, size < sizeof *options ? size
-                                                      : sizeof *options);
-    }
-    if (options->flags & ~known || options->rest < 0)
+    if (gcore__sized_read(given, options, sizeof *options) < 0 ||
+        options->flags & ~known || options->rest < 0)
         return -EINVAL;
     error = gcore__stream_read_options(options->stream,
                                        &listener->stream_options);
@@ -618,14 +612,8 @@ int gcore_listener_counters(gcore_listener *listener,
                             gcore_listener_stats *out)
 {
     gcore_listener_stats stats = listener->stats;
-    size_t size = out->size;
 
-    if (size < offsetof(gcore_listener_stats, dropped) || size % 8)
-        return -EINVAL;
-    stats.size = size;
     stats.dropped = listener->acceptor.dropped;
     stats.failed = listener->acceptor.failed;
-    memset(out, 0, size);
-    memcpy(out, &stats, size < sizeof stats ? size : sizeof stats);
-    return 0;
+    return gcore__sized_write(out, &stats, sizeof stats);
 }

@@ -17,22 +17,15 @@
 
 #include "net/socket.h"
 #include "net/stream.h"
+#include "util/sized.h"
 
 #define MOST_READ (64 * 1024)
 
 int gcore__stream_read_options(const gcore_stream_options *given,
                                gcore_stream_options *out)
 {
-    memset(out, 0, sizeof *out);
-    if (given) {
-        size_t size = given->size;
-
-        if (size < sizeof(size_t) + sizeof(unsigned) || size % 8)
-            return -EINVAL;
-        memcpy(out, given, size < sizeof *out ? size : sizeof *out);
-    }
-    out->size = sizeof *out;
-    if (out->flags & ~(unsigned)GCORE_STREAM_NAGLE)
+    if (gcore__sized_read(given, out, sizeof *out) < 0 ||
+        out->flags & ~(unsigned)GCORE_STREAM_NAGLE)
         return -EINVAL;
     if (!out->read_size || out->read_size > MOST_READ)
         out->read_size = MOST_READ;

@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "util/alloc.h"
+#include "util/sized.h"
 
 static _Thread_local char reason[240];
 
@@ -276,15 +277,9 @@ static int read_options(const gcore_tls_options *given, gcore_tls_options *out)
     unsigned known = GCORE_TLS_NO_VERIFY | GCORE_TLS_CLIENT_CERTIFICATE |
                      GCORE_TLS_ONLY_1_3 | GCORE_TLS_NO_RESUMPTION;
 
-    memset(out, 0, sizeof *out);
-    if (given) {
-        if (given->size < offsetof(gcore_tls_options, certificate) ||
-            given->size % 8)
-            return -EINVAL;
-        memcpy(out, given,
-               given->size < sizeof *out ? given->size : sizeof *out);
-    }
-    return out->flags & ~known ? -EINVAL : 0;
+    if (gcore__sized_read(given, out, sizeof *out) < 0 || out->flags & ~known)
+        return -EINVAL;
+    return 0;
 }
 
 int gcore_tls_new(const gcore_tls_options *given, gcore_tls **out)

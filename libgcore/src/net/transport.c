@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "net/stream.h"
+#include "util/sized.h"
 
 struct gcore__custom {
     gcore_transport use;
@@ -93,9 +94,10 @@ int gcore_stream_set_transport(gcore_stream *stream,
                                const gcore_transport *given, void *arg)
 {
     struct gcore__custom *custom;
+    gcore_transport use;
 
-    if (!given || given->size < offsetof(gcore_transport, pending) ||
-        given->size % sizeof(size_t) || !given->receive || !given->send)
+    if (!given || gcore__sized_read(given, &use, sizeof use) < 0 ||
+        !use.receive || !use.send)
         return -EINVAL;
     if (gcore_stream_closed(stream))
         return -ESHUTDOWN;
@@ -111,9 +113,7 @@ int gcore_stream_set_transport(gcore_stream *stream,
     custom = gcore__alloc(sizeof *custom);
     if (!custom)
         return -ENOMEM;
-    memcpy(&custom->use, given,
-           given->size < sizeof custom->use ? given->size
-                                            : sizeof custom->use);
+    custom->use = use;
     custom->arg = arg;
     stream->custom = custom;
     stream->transport = &transport;

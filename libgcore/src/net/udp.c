@@ -18,6 +18,7 @@
 
 #include "hub/hub.h"
 #include "net/socket.h"
+#include "util/sized.h"
 
 #define BATCH 16
 #define MOST_BATCH 1024
@@ -316,15 +317,8 @@ static int read_options(const gcore_udp_options *given, gcore_udp_options *out)
     unsigned known = GCORE_UDP_REUSEPORT | GCORE_UDP_V6ONLY |
                      GCORE_UDP_REPLACE | GCORE_UDP_BROADCAST;
 
-    memset(out, 0, sizeof *out);
-    if (given) {
-        if (given->size < offsetof(gcore_udp_options, datagram) ||
-            given->size % 8)
-            return -EINVAL;
-        memcpy(out, given,
-               given->size < sizeof *out ? given->size : sizeof *out);
-    }
-    if (out->flags & ~known || out->batch > MOST_BATCH ||
+    if (gcore__sized_read(given, out, sizeof *out) < 0 ||
+        out->flags & ~known || out->batch > MOST_BATCH ||
         out->datagram > MOST_BYTES)
         return -EINVAL;
     if (!out->batch)

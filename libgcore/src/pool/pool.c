@@ -31,6 +31,7 @@
 
 #include "hub/promise.h"
 #include "util/alloc.h"
+#include "util/sized.h"
 
 #define SECOND INT64_C(1000000000)
 #define DEFAULT_THREADS 10
@@ -454,13 +455,10 @@ static int find_thread(gcore_pool *pool)
 static int read_options(const gcore_pool_options *given,
                         gcore_pool_options *options)
 {
-    memset(options, 0, sizeof *options);
-    if (given) {
-        if (given->size < sizeof *options || given->idle < 0 ||
-            (given->stack != 0 && given->stack < (size_t)PTHREAD_STACK_MIN))
-            return -EINVAL;
-        *options = *given;
-    }
+    if (gcore__sized_read(given, options, sizeof *options) < 0 ||
+        options->idle < 0 ||
+        (options->stack != 0 && options->stack < (size_t)PTHREAD_STACK_MIN))
+        return -EINVAL;
     if (options->threads == 0)
         options->threads = DEFAULT_THREADS;
     if (options->queued == 0)
@@ -588,16 +586,12 @@ int gcore_pool_counters(gcore_pool *pool, gcore_pool_stats *out)
 {
     gcore_pool_stats stats;
 
-    if (out->size < sizeof stats)
-        return -EINVAL;
     enter(pool);
     stats = pool->stats;
     stats.queued = pool->queue.length;
     stats.running = pool->running.length;
     leave(pool);
-    stats.size = out->size;
-    *out = stats;
-    return 0;
+    return gcore__sized_write(out, &stats, sizeof stats);
 }
 
 /* Submitting */

@@ -446,6 +446,17 @@ static PyObject *get_peer(PyObject *self, void *Py_UNUSED(closure))
     return Py_BuildValue("si", head->peer, (int)head->peer_port);
 }
 
+static PyObject *get_proxy(PyObject *self, void *Py_UNUSED(closure))
+{
+    const gcore_http_proxy *proxy = head_of(self)->proxy;
+
+    if (proxy == NULL)
+        Py_RETURN_NONE;
+    return Py_BuildValue("isisi", (int)proxy->version, proxy->address,
+                         (int)proxy->port, proxy->target,
+                         (int)proxy->target_port);
+}
+
 static PyObject *get_tls(PyObject *self, void *Py_UNUSED(closure))
 {
     gcore_stream *stream =
@@ -476,6 +487,9 @@ static PyGetSetDef request_getset[] = {
     {"content_length", get_length, NULL, "Bytes of the body; -1: chunked.",
      NULL},
     {"peer", get_peer, NULL, "Address and port.", NULL},
+    {"proxy", get_proxy, NULL,
+     "None, or what a PROXY header said: its version, the proxy's own address "
+     "and port, and those that the client has connected to.", NULL},
     {"tls", get_tls, NULL,
      "None, or what was given to adopt_tls(), while the engine serves it.",
      NULL},
@@ -973,6 +987,9 @@ static int add_numbers(PyObject *module)
                                    GCORE_HTTP_ALLOW_BOTH_LENGTHS |
                                        GCORE_HTTP_ALLOW_NO_HOST |
                                        GCORE_HTTP_ALLOW_FOLDED) ||
+           PyModule_AddIntConstant(module, "HTTP_MAY_PROXY",
+                                   GCORE_HTTP_PROXY |
+                                       GCORE_HTTP_PROXY_OPTIONAL) ||
            PyModule_AddIntConstant(module, "HTTP_REPORT",
                                    GCORE_HTTP_REPORT |
                                        GCORE_HTTP_PLAIN_STATUS)
