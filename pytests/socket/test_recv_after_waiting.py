@@ -1,5 +1,6 @@
 """recv() of a socket on which many in a row had to wait: the accelerator then
-asks the poller before the socket, which nobody may notice."""
+asks the poller before the socket, or waits at once when the one before emptied
+the socket a moment ago. Nobody may notice."""
 import socket as stdlib_socket
 
 import gevent
@@ -57,6 +58,111 @@ def test_what_is_there_needs_no_switch_when_others_are_ready(pair, others):
     assert others == [b'first']
     one.close()
     other.close()
+
+
+def empty(here, there):
+    """Wait for something, and receive less than was asked for."""
+    gevent.spawn(there.send, b'.')
+    assert here.recv(10) == b'.'
+
+
+def test_what_was_sent_since_needs_no_switch(pair, others):
+    here, there = pair
+    for _ in range(MANY):
+        empty(here, there)
+        spawned = gevent.spawn(others.append, 'spawned')
+        there.send(b'abc')
+        assert here.recv(10) == b'abc'
+        assert others == []
+        spawned.kill()
+        empty(here, there)
+
+
+def test_what_another_greenlet_sent_needs_no_switch(pair, others):
+    here, there = pair
+    for _ in range(MANY):
+        empty(here, there)
+        gevent.spawn(there.sendall, b'abc')
+        gevent.sleep(0)
+        spawned = gevent.spawn(others.append, 'spawned')
+        assert here.recv(10) == b'abc'
+        assert others == []
+        spawned.kill()
+
+
+class TestJustEmptied:
+    """Others are ready, and the socket answers each message: nothing can have
+    come by the next recv(), which waits."""
+
+    @pytest.fixture
+    def run(self, pair):
+        """A function that runs recv() of a greenlet as often as it says, the
+        last of them with nothing to come, and returns the greenlet."""
+        here, there = pair
+        running = []
+
+        def busy():
+            while True:
+                gevent.sleep(0)
+
+        def answer(received):
+            while data := here.recv(10):
+                received.append(data)
+                here.send(data)
+
+        def run(received):
+            running.append(gevent.spawn(busy))
+            running.append(gevent.spawn(answer, received))
+            for _ in range(MANY):
+                there.send(b'.')
+                assert there.recv(10) == b'.'
+            return running[-1]
+        yield run
+        gevent.killall(running)
+
+    def test_all_of_it_is_received(self, pair, run):
+        received = []
+        answering = run(received)
+        pair[1].close()
+        answering.get(timeout=10)
+        assert received == MANY * [b'.']
+
+    def test_timeout(self, pair, run):
+        pair[0].settimeout(0.1)
+        with pytest.raises(TimeoutError, match='timed out'):
+            run([]).get(timeout=10)
+
+    def test_closed(self, pair, run):
+        answering = run([])
+        pair[0].close()
+        with pytest.raises(OSError):
+            answering.get(timeout=10)
+
+    def test_killed(self, pair, run):
+        answering = run([])
+        answering.kill()
+        pair[1].send(b'abc')
+        assert pair[0].recv(10) == b'abc'
+
+
+def test_datagrams_that_are_there_need_no_switch(others):
+    """One that is shorter than the buffer does not mean that it was the last.
+    """
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def send_two():
+        there.send(b'first')
+        there.send(b'second')
+
+    for _ in range(MANY):
+        empty(here, there)
+    gevent.spawn(send_two)
+    assert here.recv(10) == b'first'
+    gevent.spawn(others.append, 'spawned')
+    assert here.recv(10) == b'second'
+    assert others == []
+    here.close()
+    there.close()
 
 
 def test_a_wrapped_switch_sees_only_what_gives_up(pair, others, monkeypatch):

@@ -241,7 +241,8 @@ int accel_local_init(PyObject *module);
 int accel_timeout_init(PyObject *module);
 int accel_taskqueue_init(PyObject *module);
 int accel_names_init(PyObject *module);
-int netio_init(PyObject *module);
+int accel_netio_init(PyObject *module);
+int accel_socket_init(PyObject *module);
 int accel_http_init(PyObject *module);
 
 #endif

@@ -32,12 +32,12 @@ PyTypeObject *accel_add_type(PyObject *module, PyType_Spec *spec,
 }
 
 static int (*const concepts[])(PyObject *module) = {
-    accel_greenlets_init, accel_callback_init, accel_wait_init,
-    accel_loop_init,      accel_watcher_init,  accel_chunks_init,
-    accel_task_init,
-    accel_event_init,     accel_semaphore_init, accel_local_init,
-    accel_timeout_init,   netio_init,           accel_taskqueue_init,
-    accel_names_init,     accel_http_init,
+    accel_greenlets_init, accel_callback_init,  accel_wait_init,
+    accel_loop_init,      accel_watcher_init,   accel_chunks_init,
+    accel_task_init,      accel_event_init,     accel_semaphore_init,
+    accel_local_init,     accel_timeout_init,   accel_netio_init,
+    accel_socket_init,    accel_taskqueue_init, accel_names_init,
+    accel_http_init,
 };
 
 /* Apart from the rest, as the standard `queue` it needs imports `threading`

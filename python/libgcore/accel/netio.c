@@ -13,9 +13,7 @@
  * file by the time it is used. What is not a _socket.socket (the stand-in of
  * a closed socket, an object of a test) has its own method called.
  */
-#include "accel.h"
-#include "links.h"
-#include "loop.h"
+#include "netio.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -69,7 +67,7 @@ static PyObject *name_sendto;
 static PyObject *name_family;
 static PyObject *audit;
 static PyObject *sendto_event;
-static PyObject *no_flags; /* 0 */
+PyObject *accel_no_flags;
 
 /* One transfer, described so that the system calls share the rest. */
 typedef struct transfer transfer;
@@ -237,9 +235,9 @@ static int as_int(PyObject *number, int *out)
     return 0;
 }
 
-static int as_flags(PyObject *flags, int *out)
+int accel_as_flags(PyObject *flags, int *out)
 {
-    if (flags != no_flags)
+    if (flags != accel_no_flags)
         return as_int(flags, out);
     *out = 0;
     return 0;
@@ -261,7 +259,7 @@ static int as_size(PyObject *number, const char *who, size_t *out)
     return 0;
 }
 
-static int check_count(const char *who, Py_ssize_t nargs, Py_ssize_t min,
+int accel_check_count(const char *who, Py_ssize_t nargs, Py_ssize_t min,
                        Py_ssize_t max)
 {
     if (nargs >= min && nargs <= max)
@@ -312,18 +310,18 @@ static PyObject *call_method(PyObject *const *args, Py_ssize_t nargs,
     return result;
 }
 
-static PyObject *sock_recv(PyObject *module, PyObject *const *args,
+PyObject *accel_sock_recv(PyObject *module, PyObject *const *args,
                            Py_ssize_t nargs)
 {
     transfer t = {.run = run_recv, .may_block = !MSG_DONTWAIT};
 
     (void)module;
-    if (check_count("recv", nargs, 2, 3) != 0)
+    if (accel_check_count("recv", nargs, 2, 3) != 0)
         return NULL;
     if (!is_socket(args[0]))
         return call_method(args, nargs, name_recv);
     if (as_size(args[1], "recv", &t.size) != 0 ||
-        (nargs > 2 && as_flags(args[2], &t.flags) != 0) ||
+        (nargs > 2 && accel_as_flags(args[2], &t.flags) != 0) ||
         socket_fd(args[0], &t.fd) != 0)
         return NULL;
     return take(&t);
@@ -347,12 +345,12 @@ static PyObject *sock_recv_into(PyObject *module, PyObject *const *args,
     Py_buffer view;
 
     (void)module;
-    if (check_count("recv_into", nargs, 2, 4) != 0)
+    if (accel_check_count("recv_into", nargs, 2, 4) != 0)
         return NULL;
     if (!is_socket(args[0]))
         return call_method(args, nargs, name_recv_into);
     if ((nargs > 2 && as_size(args[2], "recv_into", &t.size) != 0) ||
-        (nargs > 3 && as_flags(args[3], &t.flags) != 0) ||
+        (nargs > 3 && accel_as_flags(args[3], &t.flags) != 0) ||
         socket_fd(args[0], &t.fd) != 0 ||
         get_writable(args[1], &view) != 0)
         return NULL;
@@ -382,17 +380,17 @@ static PyObject *give(transfer *t, PyObject *data)
     return result;
 }
 
-static PyObject *sock_send(PyObject *module, PyObject *const *args,
+PyObject *accel_sock_send(PyObject *module, PyObject *const *args,
                            Py_ssize_t nargs)
 {
     transfer t = {.run = run_send, .may_block = !MSG_DONTWAIT};
 
     (void)module;
-    if (check_count("send", nargs, 2, 3) != 0)
+    if (accel_check_count("send", nargs, 2, 3) != 0)
         return NULL;
     if (!is_socket(args[0]))
         return call_method(args, nargs, name_send);
-    if ((nargs > 2 && as_flags(args[2], &t.flags) != 0) ||
+    if ((nargs > 2 && accel_as_flags(args[2], &t.flags) != 0) ||
         socket_fd(args[0], &t.fd) != 0)
         return NULL;
     return give(&t, args[1]);
@@ -462,438 +460,26 @@ static int audit_sendto(PyObject *sock, PyObject *address)
     return result == NULL ? -1 : 0;
 }
 
-static PyObject *sock_sendto(PyObject *module, PyObject *const *args,
+PyObject *accel_sock_sendto(PyObject *module, PyObject *const *args,
                              Py_ssize_t nargs)
 {
     transfer t = {.run = run_sendto, .may_block = !MSG_DONTWAIT};
     numeric_address to;
 
     (void)module;
-    if (check_count("sendto", nargs, 4, 4) != 0)
+    if (accel_check_count("sendto", nargs, 4, 4) != 0)
         return NULL;
     if (is_socket(args[0]))
         t.to_size = read_numeric(&to, args[3], family_of(args[0]));
     if (t.to_size == 0)
         return call_method(args, nargs, name_sendto);
     t.to = &to.any;
-    if (as_flags(args[2], &t.flags) != 0 || socket_fd(args[0], &t.fd) != 0 ||
+    if (accel_as_flags(args[2], &t.flags) != 0 ||
+        socket_fd(args[0], &t.fd) != 0 ||
         audit_sendto(args[0], args[3]) != 0)
         return NULL;
     return give(&t, args[1]);
 }
-
-/* ---- cooperative sockets -------------------------------------------------- */
-
-/* What every cooperative socket has: the C socket, who waits for it, and the
- * calls that programs make most often. */
-typedef struct {
-    PyObject_HEAD
-    PyObject *sock;
-    PyObject *reader, *writer; /* watchers, or None */
-    PyObject *timeout;         /* seconds, or None */
-    PyObject *hub;
-    PyObject *weakrefs;
-    unsigned dry; /* how many times in a row recv() found nothing at first */
-} SocketObject;
-
-typedef PyObject *transfer_function(PyObject *, PyObject *const *,
-                                    Py_ssize_t);
-
-static PyObject *name_wait_readable;
-static PyObject *name_wait_writable;
-static PyObject *name_send_rest;
-static PyObject *plain_send; /* SocketBase.send */
-
-static bool is_zero(PyObject *timeout)
-{
-    double seconds;
-
-    if (timeout == Py_None)
-        return false;
-    seconds = PyFloat_AsDouble(timeout);
-    PyErr_Clear(); /* what is no number is complained about by who waits */
-    return seconds == 0.0;
-}
-
-static bool may_wait_for(PyObject *watcher, PyObject *timeout)
-{
-    return watcher != NULL && !is_zero(timeout) &&
-           accel_watcher_is_ours(watcher);
-}
-
-/* Wait within `timeout` until a transfer may go on; -1 with an exception. */
-static int wait_to_go_on(PyObject *self, PyObject *watcher, PyObject *timeout,
-                         PyObject *name_wait)
-{
-    PyObject *result;
-
-    if (may_wait_for(watcher, timeout)) {
-        int happened = accel_watcher_wait(watcher, timeout);
-
-        if (happened == 0)
-            PyErr_SetString(PyExc_TimeoutError, "timed out");
-        return happened == 1 ? 0 : -1;
-    }
-    result = PyObject_CallMethodObjArgs(self, name_wait, timeout, NULL);
-    if (result == NULL)
-        return -1;
-    Py_DECREF(result);
-    return 0;
-}
-
-/* `run` with the C socket as its first argument. */
-static PyObject *try_once(const SocketObject *self, transfer_function *run,
-                          PyObject *operand, PyObject *flags,
-                          PyObject *address)
-{
-    PyObject *args[] = {self->sock, operand, flags, address};
-    PyObject *result;
-
-    if (args[0] == NULL) {
-        PyErr_SetString(PyExc_AttributeError, "_sock");
-        return NULL;
-    }
-    Py_INCREF(args[0]);
-    result = run(NULL, args, address == NULL ? 3 : 4);
-    Py_DECREF(args[0]);
-    return result;
-}
-
-/* The same until it gets through. Who closes the socket meanwhile replaces
- * what it refers to. */
-static PyObject *when_possible(SocketObject *self, transfer_function *run,
-                               PyObject *operand, PyObject *flags,
-                               PyObject *address, PyObject *timeout,
-                               PyObject **watcher, PyObject *name_wait,
-                               unsigned *waits)
-{
-    for (;; ++*waits) {
-        PyObject *result = try_once(self, run, operand, flags, address);
-        PyObject *waiting;
-        int failed;
-
-        if (result != Py_None)
-            return result;
-        Py_DECREF(result);
-        waiting = *watcher;
-        Py_XINCREF(waiting);
-        failed = wait_to_go_on((PyObject *)self, waiting, timeout, name_wait);
-        Py_XDECREF(waiting);
-        if (failed)
-            return NULL;
-    }
-}
-
-/* How long a call with `flags` may wait, a new reference. */
-static PyObject *time_to_wait(PyObject *timeout, PyObject *flags)
-{
-    int bits = 0;
-
-    if (as_flags(flags, &bits) != 0)
-        return NULL;
-    if (bits & MSG_DONTWAIT)
-        return PyFloat_FromDouble(0.0);
-    if (timeout == NULL) {
-        PyErr_SetString(PyExc_AttributeError, "timeout");
-        return NULL;
-    }
-    Py_INCREF(timeout);
-    return timeout;
-}
-
-/* After so many that found nothing, the next recv() asks the poller first:
- * the poll has to be made anyway, and says of the other sockets, too, whether
- * there is something. A wrong guess costs a poll, and no switch. */
-enum { DRY = 4 };
-
-static bool is_positive(PyObject *size)
-{
-    long value = PyLong_CheckExact(size) ? PyLong_AsLong(size) : 0;
-
-    if (value < 0)
-        PyErr_Clear(); /* recv() itself complains */
-    return value > 0;
-}
-
-/* Whether the poller may be asked: nobody else is ready. */
-static bool may_ask(void)
-{
-    LoopObject *loop = accel_current_loop(0);
-
-    return loop != NULL && accel_loop_may_look(loop);
-}
-
-/* Whether recv(size) asks first; for what it may refuse it is tried first. */
-static bool expects_nothing(const SocketObject *self, PyObject *size,
-                            PyObject *flags, PyObject *timeout)
-{
-    return self->dry >= DRY && flags == no_flags && may_ask() &&
-           is_positive(size) &&
-           may_wait_for(self->reader, timeout) &&
-           accel_watcher_may_look(self->reader);
-}
-
-/* -1 with an exception. */
-static int ask_first(SocketObject *self, PyObject *timeout)
-{
-    PyObject *watcher = self->reader;
-    bool at_once = false;
-    int happened;
-
-    Py_INCREF(watcher);
-    happened = accel_watcher_look_and_wait(watcher, timeout, &at_once);
-    Py_DECREF(watcher);
-    if (at_once)
-        self->dry = 0;
-    if (happened == 0)
-        PyErr_SetString(PyExc_TimeoutError, "timed out");
-    return happened == 1 ? 0 : -1;
-}
-
-static PyObject *receive(SocketObject *self, PyObject *size, PyObject *flags,
-                         PyObject *timeout)
-{
-    bool asks = expects_nothing(self, size, flags, timeout);
-    PyObject *result;
-    unsigned waits = 0;
-
-    if (asks && ask_first(self, timeout) != 0)
-        return NULL;
-    result = when_possible(self, sock_recv, size, flags, NULL, timeout,
-                           &self->reader, name_wait_readable, &waits);
-    if (!asks)
-        self->dry = waits == 0 ? 0 : self->dry + 1;
-    return result;
-}
-
-static PyObject *socket_recv(PyObject *object, PyObject *const *args,
-                             Py_ssize_t nargs)
-{
-    SocketObject *self = (SocketObject *)object;
-    PyObject *flags = nargs > 1 ? args[1] : no_flags;
-    PyObject *timeout, *result;
-
-    if (check_count("recv", nargs, 1, 2) != 0)
-        return NULL;
-    timeout = time_to_wait(self->timeout, flags);
-    if (timeout == NULL)
-        return NULL;
-    result = receive(self, args[0], flags, timeout);
-    Py_DECREF(timeout);
-    return result;
-}
-
-/* The optional arguments of send() by name: flags and timeout. */
-static int send_keywords(PyObject *const *values, PyObject *names,
-                         Py_ssize_t nargs, PyObject **flags,
-                         PyObject **timeout)
-{
-    Py_ssize_t count = names == NULL ? 0 : PyTuple_Size(names);
-
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *name = PyTuple_GetItem(names, i);
-
-        if (nargs < 2 &&
-            PyUnicode_CompareWithASCIIString(name, "flags") == 0) {
-            *flags = values[i];
-        } else if (nargs < 3 &&
-                   PyUnicode_CompareWithASCIIString(name, "timeout") == 0) {
-            *timeout = values[i];
-        } else {
-            PyErr_Format(PyExc_TypeError,
-                         "send() got an unexpected keyword argument %R", name);
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static PyObject *socket_send(PyObject *object, PyObject *const *args,
-                             Py_ssize_t nargs, PyObject *names)
-{
-    SocketObject *self = (SocketObject *)object;
-    PyObject *flags = nargs > 1 ? args[1] : no_flags;
-    PyObject *timeout = nargs > 2 ? args[2] : Py_Ellipsis;
-    PyObject *result;
-    unsigned waits = 0;
-
-    if (check_count("send", nargs, 1, 3) != 0 ||
-        (names != NULL &&
-         send_keywords(args + nargs, names, nargs, &flags, &timeout) != 0))
-        return NULL;
-    timeout = time_to_wait(timeout == Py_Ellipsis ? self->timeout : timeout,
-                           flags);
-    if (timeout == NULL)
-        return NULL;
-    result = when_possible(self, sock_send, args[0], flags, NULL, timeout,
-                           &self->writer, name_wait_writable, &waits);
-    Py_DECREF(timeout);
-    return result;
-}
-
-/* Whether send() is the one here; -1 with an exception. A subclass's own,
- * which encrypts, say, must not be passed by. */
-static int sends_plainly(PyObject *object)
-{
-    PyObject *method =
-        PyObject_GetAttr((PyObject *)Py_TYPE(object), name_send);
-
-    Py_XDECREF(method);
-    return method == NULL ? -1 : method == plain_send;
-}
-
-/* One try to send `data`: how much of it went, or -1 with an exception. */
-static Py_ssize_t send_once(SocketObject *self, PyObject *data,
-                            PyObject *flags)
-{
-    PyObject *result = try_once(self, sock_send, data, flags, NULL);
-    Py_ssize_t sent = 0;
-
-    if (result == NULL)
-        return -1;
-    if (result != Py_None)
-        sent = PyLong_AsSsize_t(result);
-    Py_DECREF(result);
-    return sent;
-}
-
-static PyObject *socket_sendall(PyObject *object, PyObject *const *args,
-                                Py_ssize_t nargs, PyObject *keywords)
-{
-    static const char *const arguments[] = {"data", "flags", NULL};
-    SocketObject *self = (SocketObject *)object;
-    PyObject *values[] = {NULL, no_flags};
-    PyObject *count, *result;
-    Py_ssize_t sent = 0;
-    int plain;
-
-    if (accel_parse("sendall", arguments, values, args, nargs, keywords) < 0)
-        return NULL;
-    plain = sends_plainly(object);
-    if (plain > 0)
-        sent = send_once(self, values[0], values[1]);
-    if (plain < 0 || sent < 0)
-        return NULL;
-    if (plain > 0 && PyBytes_CheckExact(values[0]) &&
-        sent == PyBytes_Size(values[0]))
-        return none();
-    count = PyLong_FromSsize_t(sent);
-    result = count == NULL ? NULL
-                           : PyObject_CallMethodObjArgs(
-                                 object, name_send_rest, values[0], count,
-                                 values[1], NULL);
-    Py_XDECREF(count);
-    return result;
-}
-
-static PyObject *socket_sendto(PyObject *object, PyObject *const *args,
-                               Py_ssize_t nargs)
-{
-    SocketObject *self = (SocketObject *)object;
-    PyObject *flags = nargs > 2 ? args[1] : no_flags;
-    PyObject *timeout, *result;
-    unsigned waits = 0;
-
-    if (check_count("sendto", nargs, 2, 3) != 0)
-        return NULL;
-    timeout = time_to_wait(self->timeout, flags);
-    if (timeout == NULL)
-        return NULL;
-    result = when_possible(self, sock_sendto, args[0], flags, args[nargs - 1],
-                           timeout, &self->writer, name_wait_writable, &waits);
-    Py_DECREF(timeout);
-    return result;
-}
-
-static int socket_traverse(PyObject *object, visitproc visit, void *arg)
-{
-    SocketObject *self = (SocketObject *)object;
-
-    Py_VISIT(Py_TYPE(object));
-    Py_VISIT(self->sock);
-    Py_VISIT(self->reader);
-    Py_VISIT(self->writer);
-    Py_VISIT(self->timeout);
-    Py_VISIT(self->hub);
-    return 0;
-}
-
-static int socket_clear(PyObject *object)
-{
-    SocketObject *self = (SocketObject *)object;
-
-    Py_CLEAR(self->sock);
-    Py_CLEAR(self->reader);
-    Py_CLEAR(self->writer);
-    Py_CLEAR(self->timeout);
-    Py_CLEAR(self->hub);
-    return 0;
-}
-
-static void socket_dealloc(PyObject *object)
-{
-    PyTypeObject *type = Py_TYPE(object);
-
-    PyObject_GC_UnTrack(object);
-    if (((SocketObject *)object)->weakrefs != NULL)
-        PyObject_ClearWeakRefs(object);
-    socket_clear(object);
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
-    Py_DECREF(type);
-}
-
-static PyMethodDef socket_methods[] = {
-    {"recv", (PyCFunction)(void (*)(void))socket_recv, METH_FASTCALL,
-     "recv($self, bufsize, flags=0, /)\n--\n\n"
-     "Receive up to *bufsize* bytes; none of them at the end of the stream."},
-    {"send", (PyCFunction)(void (*)(void))socket_send,
-     METH_FASTCALL | METH_KEYWORDS,
-     "send($self, data, flags=0, timeout=...)\n--\n\n"
-     "Send what the kernel takes of *data*; the number of bytes is returned."
-     "\n\n:param timeout: seconds to wait at most, in place of the socket's "
-     "own."},
-    {"sendall", (PyCFunction)(void (*)(void))socket_sendall,
-     METH_FASTCALL | METH_KEYWORDS,
-     "sendall($self, data, flags=0)\n--\n\n"
-     "Send all of *data*; the timeout is for the whole of it.\n\n"
-     ":raise socket.timeout: if some of it is left when the timeout is over. "
-     "How much was sent is not known then."},
-    {"sendto", (PyCFunction)(void (*)(void))socket_sendto, METH_FASTCALL,
-     "sendto($self, /, *args)\n--\n\n"
-     "sendto(data[, flags], address): send a datagram; the number of bytes is "
-     "returned."},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyMemberDef socket_members[] = {
-    {"_sock", T_OBJECT_EX, offsetof(SocketObject, sock), 0, NULL},
-    {"_reader", T_OBJECT_EX, offsetof(SocketObject, reader), 0, NULL},
-    {"_writer", T_OBJECT_EX, offsetof(SocketObject, writer), 0, NULL},
-    {"timeout", T_OBJECT_EX, offsetof(SocketObject, timeout), 0,
-     "Seconds that an operation may wait; None: no limit."},
-    {"hub", T_OBJECT_EX, offsetof(SocketObject, hub), 0,
-     "The hub of the thread that made the socket."},
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(SocketObject, weakrefs),
-     READONLY, NULL},
-    {NULL, 0, 0, 0, NULL},
-};
-
-static PyType_Slot socket_slots[] = {
-    {Py_tp_doc, "What every cooperative socket has."},
-    {Py_tp_traverse, socket_traverse},
-    {Py_tp_clear, socket_clear},
-    {Py_tp_dealloc, socket_dealloc},
-    {Py_tp_methods, socket_methods},
-    {Py_tp_members, socket_members},
-    {0, NULL},
-};
-
-static PyType_Spec socket_spec = {
-    .name = "libgcore._accel.SocketBase",
-    .basicsize = sizeof(SocketObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
-    .slots = socket_slots,
-};
 
 /* ---- files ---------------------------------------------------------------- */
 
@@ -903,7 +489,7 @@ static PyObject *fd_read(PyObject *module, PyObject *const *args,
     transfer t = {.run = run_read, .may_block = true};
 
     (void)module;
-    if (check_count("read", nargs, 2, 2) != 0 ||
+    if (accel_check_count("read", nargs, 2, 2) != 0 ||
         as_int(args[0], &t.fd) != 0 || as_size(args[1], "read", &t.size) != 0)
         return NULL;
     return take(&t);
@@ -915,24 +501,26 @@ static PyObject *fd_write(PyObject *module, PyObject *const *args,
     transfer t = {.run = run_write, .may_block = true};
 
     (void)module;
-    if (check_count("write", nargs, 2, 2) != 0 || as_int(args[0], &t.fd) != 0)
+    if (accel_check_count("write", nargs, 2, 2) != 0 ||
+        as_int(args[0], &t.fd) != 0)
         return NULL;
     return give(&t, args[1]);
 }
 
-#define METHOD(name, doc) \
-    {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, doc}
+#define METHOD(name, function, doc) \
+    {name, (PyCFunction)(void (*)(void))function, METH_FASTCALL, doc}
 
 static PyMethodDef methods[] = {
-    METHOD(sock_recv,
+    METHOD("sock_recv", accel_sock_recv,
            "sock_recv(sock, size, flags=0) -> bytes or None (would block)"),
-    METHOD(sock_recv_into,
+    METHOD("sock_recv_into", sock_recv_into,
            "sock_recv_into(sock, buffer, size=0, flags=0) -> count or None"),
-    METHOD(sock_send, "sock_send(sock, data, flags=0) -> count or None"),
-    METHOD(sock_sendto,
+    METHOD("sock_send", accel_sock_send,
+           "sock_send(sock, data, flags=0) -> count or None"),
+    METHOD("sock_sendto", accel_sock_sendto,
            "sock_sendto(sock, data, flags, address) -> count or None"),
-    METHOD(fd_read, "fd_read(fd, size) -> bytes or None"),
-    METHOD(fd_write, "fd_write(fd, data) -> count or None"),
+    METHOD("fd_read", fd_read, "fd_read(fd, size) -> bytes or None"),
+    METHOD("fd_write", fd_write, "fd_write(fd, data) -> count or None"),
     {NULL, NULL, 0, NULL},
 };
 
@@ -975,7 +563,7 @@ static int find_socket_type(void)
 
 static int make_names(void)
 {
-    no_flags = PyLong_FromLong(0);
+    accel_no_flags = PyLong_FromLong(0);
     name_recv = PyUnicode_InternFromString("recv");
     name_recv_into = PyUnicode_InternFromString("recv_into");
     name_send = PyUnicode_InternFromString("send");
@@ -984,29 +572,16 @@ static int make_names(void)
     sendto_event = PyUnicode_InternFromString("socket.sendto");
     audit = PySys_GetObject("audit");
     Py_XINCREF(audit);
-    name_wait_readable = PyUnicode_InternFromString("_wait_readable");
-    name_wait_writable = PyUnicode_InternFromString("_wait_writable");
-    name_send_rest = PyUnicode_InternFromString("_send_rest");
-    return no_flags && name_recv && name_recv_into && name_send &&
-                   name_sendto && name_family && sendto_event && audit &&
-                   name_wait_readable && name_wait_writable && name_send_rest
+    return accel_no_flags && name_recv && name_recv_into && name_send &&
+                   name_sendto && name_family && sendto_event && audit
                ? 0
                : -1;
 }
 
-static int add_socket_base(PyObject *module)
-{
-    PyTypeObject *base = accel_add_type(module, &socket_spec, NULL);
-
-    plain_send = base ? PyObject_GetAttr((PyObject *)base, name_send) : NULL;
-    return plain_send == NULL ? -1 : 0;
-}
-
-int netio_init(PyObject *module)
+int accel_netio_init(PyObject *module)
 {
     blocking_error = PyExc_BlockingIOError;
-    if (make_names() != 0 || find_socket_type() != 0 ||
-        add_socket_base(module) != 0)
+    if (make_names() != 0 || find_socket_type() != 0)
         return -1;
     return PyModule_AddFunctions(module, methods);
 }
