@@ -27,7 +27,7 @@ endforeach()
 
 set(work ${prefix}/find_package)
 execute_process(
-    COMMAND ${CMAKE_COMMAND} -S ${project} -B ${work}
+    COMMAND ${CMAKE_COMMAND} -S ${project} -B ${work} -G "${generator}"
             -DCMAKE_PREFIX_PATH=${prefix} -DCMAKE_C_COMPILER=${compiler}
     OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${CMAKE_COMMAND} --build ${work}

@@ -111,6 +111,7 @@ if(GCORE_TESTS)
                 -Dcompiler=${CMAKE_C_COMPILER}
                 "-Dsources=${consumers}"
                 -Dproject=${gcore_ctests}/consumer
+                "-Dgenerator=${CMAKE_GENERATOR}"
                 -P ${CMAKE_CURRENT_SOURCE_DIR}/tools/cmake/check-consumer.cmake)
     endif()
 endif()
