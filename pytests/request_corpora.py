@@ -12,8 +12,8 @@ import re
 from pathlib import Path
 
 __all__ = ["aiohttp_cases", "gunicorn_cases", "h11_cases",
-           "http_parser_cases", "lighttpd_cases", "llhttp_cases", "puma_cases",
-           "tornado_cases", "twisted_cases", "waitress_cases"]
+           "http_parser_cases", "hypercorn_cases", "lighttpd_cases",
+           "llhttp_cases", "puma_cases", "tornado_cases", "twisted_cases", "waitress_cases"]
 
 _LINE = re.compile(rb"(?:\r\n)*([^ ]+) ([^ ]*)")
 _ESCAPE = re.compile(rb"\\x([0-9A-Fa-f]{2})")
@@ -219,10 +219,9 @@ class _Function:
             return []
 
 
-def _functions(path):
+def _functions(path, kind=ast.FunctionDef):
     for node in ast.walk(ast.parse(path.read_text())):
-        if (isinstance(node, ast.FunctionDef)
-                and node.name.startswith("test_")):
+        if isinstance(node, kind) and node.name.startswith("test_"):
             yield _Function(node)
 
 
@@ -246,6 +245,25 @@ def aiohttp_cases(folder: Path):
                  if isinstance(data, bytes) and b"\r\n\r\n" in data]
         yield from _refused_or_seen("aiohttp", function.name, datas,
                                     "pytest.raises" in function.text)
+
+
+_REQUEST = re.compile(rb"^([A-Z]+) ([^ ]+) HTTP/1\.1\r$", re.M)
+
+
+def hypercorn_cases(folder: Path):
+    """Of ``tests/protocol/test_h11.py``: conversations of literals, in which
+    every request is seen."""
+    for function in _functions(folder / "test_h11.py", ast.AsyncFunctionDef):
+        pieces = [keyword.value for call in function.calls("handle")
+                  for event in call.args if isinstance(event, ast.Call)
+                  for keyword in event.keywords]
+        datas = [data for piece in pieces for data in function.values(piece)
+                 if isinstance(data, bytes)]
+        data = b"".join(datas)
+        if len(datas) == len(pieces) and b"\r\n\r\n" in data:
+            seen = [(method.decode(), target.decode(), b"")
+                    for method, target in _REQUEST.findall(data)]
+            yield f"hypercorn/{function.name}", data, seen, False
 
 
 def h11_cases(folder: Path):

@@ -11,9 +11,9 @@ import pytest
 from packages import needs
 from raw_http import TEXT, talk
 from request_corpora import (aiohttp_cases, gunicorn_cases, h11_cases,
-                             http_parser_cases, lighttpd_cases, llhttp_cases,
-                             puma_cases, tornado_cases, twisted_cases,
-                             waitress_cases)
+                             http_parser_cases, hypercorn_cases, lighttpd_cases,
+                             llhttp_cases, puma_cases, tornado_cases,
+                             twisted_cases, waitress_cases)
 
 FOLDER = Path(os.environ.get("GCORE_CORPORA", "/nonexistent"))
 
@@ -23,7 +23,7 @@ SHOWN = {"gunicorn": bytes, "http-parser": bytes, "llhttp": len}
 #: So many cases there are at least.
 CASES = {gunicorn_cases: 75, llhttp_cases: 75, lighttpd_cases: 75,
          http_parser_cases: 40, puma_cases: 15, aiohttp_cases: 60,
-         h11_cases: 7, tornado_cases: 14, twisted_cases: 30,
+         h11_cases: 7, hypercorn_cases: 6, tornado_cases: 14, twisted_cases: 30,
          waitress_cases: 25}
 
 pytestmark = [
