@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -380,6 +381,24 @@ static void no_thread_needed(void **state)
     finish_and_end();
 }
 
+/* Its thread ends, having sent all, until it is needed again. */
+static void rest(void **state)
+{
+    int threads = support_threads();
+
+    (void)state;
+    start(HOUR, GET_OLD);
+    for (int i = 0; i < 3; i++) {
+        pieces(5);
+        assert_ok(gcore_http_server_rest(the.it.server));
+        while (support_threads() != threads) /* joined, but still listed */
+            sched_yield();
+        receive_body(the.size);
+        assert_ok(gcore_http_server_rest(the.it.server));
+    }
+    finish_and_end();
+}
+
 static void switched_off(void **state)
 {
     int threads = support_threads();
@@ -510,6 +529,7 @@ int main(void)
         TEST(error_at_the_end),
         TEST(no_thread_to_be_had),
         TEST(no_thread_needed),
+        TEST(rest),
         TEST(switched_off),
         TEST(aborted),
         TEST(cut),

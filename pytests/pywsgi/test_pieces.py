@@ -8,6 +8,7 @@ import threading
 import time
 
 import gevent
+import gevent.os
 import pytest
 from raw_http import TEXT, connect, get, split, talk, wait_until
 
@@ -190,6 +191,38 @@ def test_a_fork_behind_pieces(serve, respond, way):
     server = serve(respond(pieces), coalesce=HOUR)
     _, _, body = split(talk(server, get()))
     assert unchunked(body) == b"a" * 100 + b"b"
+
+
+def count_threads():
+    return len(os.listdir("/proc/self/task"))
+
+
+def test_a_fork_after_pieces(serve, respond, way):
+    """It finds no thread of the engine, so that CPython does not warn of it;
+    parent and child go on streaming."""
+    if "TLS" in way:
+        pytest.skip("under TLS each piece is sent at once, none is collected")
+    server = serve(respond(lambda: [b"a"] * 1000))
+
+    def ask():
+        return unchunked(split(talk(server, get()))[2]) == b"a" * 1000
+
+    gevent.get_hub().threadpool.kill()  # whose threads come and go
+    threads = count_threads()
+    assert ask()
+    pid = gevent.os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            server.stop_accepting()  # the parent's, too, listens there
+            with gevent.Timeout(30), serve(
+                    respond(lambda: [b"a"] * 1000)) as server:
+                status = not ask()
+        finally:
+            os._exit(status)
+    wait_until(lambda: count_threads() == threads)
+    assert os.waitstatus_to_exitcode(gevent.os.waitpid(pid, 0)[1]) == 0
+    assert ask()
 
 
 # -- large ones ------------------------------------------------------------------------

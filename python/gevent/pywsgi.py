@@ -13,6 +13,7 @@ import os
 import sys
 import time
 import traceback
+import weakref
 from collections.abc import Sized
 from contextlib import nullcontext
 from datetime import datetime
@@ -1111,6 +1112,7 @@ class WSGIServer(StreamServer):
             self._http = _engine.HttpServer(
                 self, self._exchanges[self.handler_class], self._is_plain(),
                 **_engine.engine_options(self), **self._engine_limits)
+            _with_engine.add(self)
 
     def wrap_socket_and_handle(self, client_socket, address):
         """Perform the TLS handshake, then serve the connection."""
@@ -1241,6 +1243,18 @@ class WSGIServer(StreamServer):
         finally:
             engine.close()
 
+
+#: Servers whose engine may have a thread, which a fork should not find.
+_with_engine = weakref.WeakSet()
+
+
+def _rest_before_fork():
+    for server in list(_with_engine):
+        if server._http is not None:
+            server._http.rest()
+
+
+os.register_at_fork(before=_rest_before_fork)
 
 #: What `WSGIHandler` was made with: patches take effect.
 _PLAIN_HANDLER = dict(vars(WSGIHandler))

@@ -389,6 +389,11 @@ GCORE_API int gcore_http_server_drain(gcore_http_server *server,
                                       int64_t deadline, gcore_done_fn *done,
                                       void *arg);
 
+/* Ends the thread that the server has for small pieces of answers, if it has
+ * one, until it is needed again: for a process that forks and should have no
+ * other thread then. Returns 0. Since 0.1. */
+GCORE_API int gcore_http_server_rest(gcore_http_server *server);
+
 /* Fills in the counters; out->size is set by the caller. Returns 0; -EINVAL.
  * Since 0.1. */
 GCORE_API int gcore_http_server_counters(gcore_http_server *server,

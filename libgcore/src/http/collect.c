@@ -74,11 +74,10 @@ static void send_collected(gcore__http_conn *conn)
         it->sent = sent;
 }
 
-/* Sends what is due; when the next is. What a peer does not take is for the
- * hub's next turn. */
-static int64_t send_due(gcore__http_collector *it)
+/* Sends what is due `now`; when the next is. What a peer does not take is for
+ * the hub's next turn. */
+static int64_t send_due(gcore__http_collector *it, int64_t now)
 {
-    int64_t now = gcore_clock();
     int64_t next = GCORE_FOREVER;
 
     for (gcore__link *link = it->conns.next; link != &it->conns;
@@ -119,7 +118,7 @@ static void *main_of_thread(void *arg)
 
     pthread_mutex_lock(&it->lock);
     while (!it->over) {
-        int64_t next = send_due(it);
+        int64_t next = send_due(it, gcore_clock());
 
         looks = next == GCORE_FOREVER ? looks + 1 : 0;
         if (looks <= LOOKS) {
@@ -129,6 +128,7 @@ static void *main_of_thread(void *arg)
             looks = 0;
         }
     }
+    send_due(it, GCORE_FOREVER);
     pthread_mutex_unlock(&it->lock);
     return NULL;
 }
@@ -218,16 +218,23 @@ void gcore__http_collector_init(gcore__http_collector *it, int64_t time)
     make_lock(it);
 }
 
-void gcore__http_collector_end(gcore__http_collector *it, gcore_hub *hub)
+void gcore__http_collector_rest(gcore__http_collector *it)
 {
-    gcore__ready_withdraw(hub, &it->turn);
+    look_for_fork(it);
+    if (!it->running)
+        return;
     lock(it);
     it->over = true;
     pthread_cond_signal(&it->wake);
     pthread_mutex_unlock(&it->lock);
-    if (it->running)
-        pthread_join(it->thread, NULL);
-    it->running = false;
+    pthread_join(it->thread, NULL);
+    it->running = it->asleep = it->over = false;
+}
+
+void gcore__http_collector_end(gcore__http_collector *it, gcore_hub *hub)
+{
+    gcore__ready_withdraw(hub, &it->turn);
+    gcore__http_collector_rest(it);
     pthread_cond_destroy(&it->wake);
     pthread_mutex_destroy(&it->lock);
 }

@@ -274,6 +274,8 @@ void gcore__http_collected_begin(gcore__http_conn *conn);
 int gcore__http_reclaim(gcore__http_conn *conn);
 
 void gcore__http_collector_init(gcore__http_collector *it, int64_t time);
+/* Ends the thread, until it is needed again. */
+void gcore__http_collector_rest(gcore__http_collector *it);
 void gcore__http_collector_end(gcore__http_collector *it, gcore_hub *hub);
 
 /* body.c */

@@ -416,6 +416,12 @@ int64_t gcore__http_later(const gcore_http_server *server, int64_t time)
     return time < 0 || time > GCORE_FOREVER - now ? GCORE_FOREVER : now + time;
 }
 
+int gcore_http_server_rest(gcore_http_server *server)
+{
+    gcore__http_collector_rest(&server->collector);
+    return 0;
+}
+
 /* Counters */
 
 int gcore_http_server_counters(gcore_http_server *server,

@@ -873,6 +873,15 @@ static PyObject *server_resume(PyObject *self, PyObject *Py_UNUSED(none))
         gcore_http_server_resume(((ServerObject *)self)->server));
 }
 
+static PyObject *server_rest(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    ServerObject *self = (ServerObject *)object;
+
+    if (self->loop == accel_current_loop(0))
+        gcore_http_server_rest(self->server);
+    Py_RETURN_NONE;
+}
+
 static PyObject *server_close(PyObject *self, PyObject *Py_UNUSED(none))
 {
     return done_or_raise(
@@ -948,6 +957,9 @@ static PyMethodDef server_methods[] = {
      "it has ended or left."},
     {"pause", server_pause, METH_NOARGS, "pause()\n--\n\nAccept no more."},
     {"resume", server_resume, METH_NOARGS, "resume()\n--\n\nAccept again."},
+    {"rest", server_rest, METH_NOARGS,
+     "rest()\n--\n\nEnd its thread, until it needs one again; nothing in "
+     "other threads than its hub's."},
     {"close", server_close, METH_NOARGS,
      "close()\n--\n\nClose all connections."},
     {"drain", server_drain, METH_O,
