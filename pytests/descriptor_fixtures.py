@@ -5,8 +5,7 @@ import os
 
 import gevent
 import pytest
-
-SETTLING_TURNS = 200
+from loop_fixtures import settle
 
 
 def open_descriptors():
@@ -19,10 +18,11 @@ def nothing_left():
     # Made once and kept: what hub and pool need for themselves.
     gevent.get_hub().threadpool.apply(int)
     before = open_descriptors()
+
+    def settled():
+        if open_descriptors() > before:
+            gc.collect()
+        return open_descriptors() <= before
+
     yield
-    for _ in range(SETTLING_TURNS):
-        if open_descriptors() <= before:
-            return
-        gc.collect()
-        gevent.sleep(0.005)
-    raise AssertionError(f"{open_descriptors() - before} left open")
+    assert settle(settled), f"{open_descriptors() - before} left open"

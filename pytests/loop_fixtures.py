@@ -3,16 +3,17 @@ imports those it wants."""
 import gevent
 import pytest
 
-SETTLING_TURNS = 100
+SETTLING_TURNS = 1000
 
 
-def settle(hub, active):
-    """Let what is queued run; tell whether only *active* watchers are left."""
+def settle(settled):
+    """Let others run until *settled()*, for some seconds at most; return what
+    it returned last."""
     for _ in range(SETTLING_TURNS):
-        if hub.loop.activecnt <= active and not hub.loop.pendingcnt:
-            return True
-        gevent.sleep(0.001)
-    return False
+        if settled():
+            break
+        gevent.sleep(0.005)
+    return settled()
 
 
 @pytest.fixture
@@ -29,7 +30,8 @@ def nothing_left():
     active = hub.loop.activecnt
     yield
     assert gevent.get_hub() is hub
-    assert settle(hub, active), (
+    assert settle(lambda: hub.loop.activecnt <= active
+                  and not hub.loop.pendingcnt), (
         f"left behind: {hub.loop.activecnt - active} active watchers, "
         f"{hub.loop.pendingcnt} pending")
 

@@ -6,7 +6,7 @@ import greenlet
 import pytest
 from gevent import _monitor, events
 from gevent._monitor import PeriodicMonitoringThread
-from gevent._tracer import GreenletTracer
+from gevent._tracer import GreenletTracer, SwitchWatch
 from zope.interface.verify import verifyObject
 
 
@@ -15,6 +15,12 @@ def monitor():
     thread = PeriodicMonitoringThread(gevent.get_hub())
     yield thread
     thread.kill()
+
+
+@pytest.fixture
+def watch():
+    """What a monitor asks, with nobody else asking."""
+    return SwitchWatch(gevent.get_hub())
 
 
 @pytest.fixture
@@ -56,32 +62,35 @@ def test_reports_a_greenlet_that_does_not_give_way(seen, setting):
             assert seen
             printed.append(text)
 
+    def of_a_greenlet():
+        # Others may be reported as well, where the machine is slow.
+        return (it for it in seen if isinstance(it.greenlet, gevent.Greenlet))
+
     hub.exception_stream, before = Stream(), hub.exception_stream
     monitor = PeriodicMonitoringThread(hub)
     try:
-        gevent.spawn(busy_until, lambda: printed).get()
+        gevent.spawn(busy_until, lambda: any(of_a_greenlet())
+                     and "in busy_until" in "".join(printed)).get()
     finally:
         monitor.kill()
         hub.exception_stream = before
-    event = seen[0]
+    event = next(of_a_greenlet())
     assert isinstance(event, events.EventLoopBlocked)
     assert event.hub is hub and event.blocking_time == 0.01
-    assert isinstance(event.greenlet, gevent.Greenlet)
     text = "".join(printed)
     assert "appears to be blocked" in text and "busy_until" in text
 
 
-def test_says_nothing_while_the_hub_waits(seen, setting):
-    setting("max_blocking_time", 0.005)
-    monitor = PeriodicMonitoringThread(gevent.get_hub())
-    try:
-        looks = []
-        monitor.add_monitoring_function(looks.append, 0.005)
-        while len(looks) < 10:
-            gevent.sleep(0.01)
-    finally:
-        monitor.kill()
-    assert seen == []
+def test_says_nothing_while_the_hub_waits(watch):
+    hub = gevent.get_hub()
+
+    def look():
+        # What the main greenlet does until the hub waits may be reported.
+        silent = 0
+        while silent < 10:
+            silent = 0 if watch.did_block_hub(hub) else silent + 1
+
+    hub.threadpool.apply(look)
 
 
 def test_printing_can_be_turned_off(seen, setting, monitor):
@@ -208,16 +217,16 @@ def test_a_callback_of_the_hub_that_blocks_is_reported(seen, setting):
     hub = gevent.get_hub()
     monitor = PeriodicMonitoringThread(hub)
     try:
-        hub.loop.run_callback(busy_until, lambda: seen)
+        # Others may be reported as well, where the machine is slow.
+        hub.loop.run_callback(
+            busy_until, lambda: any(it.greenlet is hub for it in seen))
         gevent.sleep(0)
     finally:
         monitor.kill()
-    assert seen[0].greenlet is hub
 
 
-def test_callbacks_and_switches_are_progress(monitor):
+def test_callbacks_and_switches_are_progress(watch):
     hub = gevent.get_hub()
-    watch = monitor._greenlet_tracer
     calls = []
 
     def again():

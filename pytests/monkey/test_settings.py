@@ -4,7 +4,8 @@ import os
 import pytest
 
 from gevent import _config
-from gevent._config import Config
+from gevent._config import Config, config
+from libgcore import _engine
 
 # name, environment variable, text in it, value
 FROM_ENVIRONMENT = [
@@ -78,6 +79,20 @@ def test_setting_is_read_once(monkeypatch):
     monkeypatch.setenv("GEVENT_MAX_BLOCKING_TIME", "3")
     assert config.max_blocking_time == 0.1
     assert Config().max_blocking_time == 3
+
+
+@pytest.mark.parametrize("name, value, setter", [
+    ("track_greenlet_tree", False, "set_tracking"),
+    ("greenlet_context", "inherit", "set_context_source"),
+])
+def test_only_the_one_in_force_reaches_the_engine(monkeypatch, name, value,
+                                                  setter):
+    told = []
+    monkeypatch.setattr(_engine, setter, told.append)
+    setattr(Config(), name, value)
+    assert not told
+    setattr(config, name, getattr(config, name))
+    assert len(told) == 1
 
 
 def test_importable_settings_take_the_first_that_can_be_imported():

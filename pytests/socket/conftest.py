@@ -1,35 +1,12 @@
 """Every test here ends by checking that it left no watcher in the loop and no
 descriptor open."""
-import gc
-import os
-
 import gevent
 import pytest
+from descriptor_fixtures import (  # noqa: F401
+    nothing_left as no_descriptor_left)
+from loop_fixtures import errors, hub, nothing_left  # noqa: F401
 
 from gevent import socket
-from loop_fixtures import errors, hub, settle  # noqa: F401
-
-
-def open_descriptors():
-    return set(os.listdir('/proc/self/fd'))
-
-
-@pytest.fixture(scope='session', autouse=True)
-def pool():
-    """The thread pool, whose descriptors and watchers stay."""
-    gevent.get_hub().threadpool.apply(int)
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(pool):
-    hub = gevent.get_hub()
-    active, descriptors = hub.loop.activecnt, len(open_descriptors())
-    yield
-    assert settle(hub, active), (
-        f'left behind: {hub.loop.activecnt - active} active watchers')
-    if len(open_descriptors()) > descriptors:
-        gc.collect()
-        assert len(open_descriptors()) <= descriptors
 
 
 @pytest.fixture

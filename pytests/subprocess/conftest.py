@@ -2,9 +2,9 @@
 child unreaped."""
 import os
 
-import gevent
 import pytest
-from descriptor_fixtures import SETTLING_TURNS, nothing_left  # noqa: F401
+from descriptor_fixtures import nothing_left  # noqa: F401
+from loop_fixtures import settle
 
 
 def has_child():
@@ -18,8 +18,4 @@ def has_child():
 @pytest.fixture(autouse=True)
 def no_child_left():
     yield
-    for _ in range(SETTLING_TURNS):
-        if not has_child():
-            return
-        gevent.sleep(0.005)
-    raise AssertionError("a child was left")
+    assert settle(lambda: not has_child()), "a child was left"

@@ -128,6 +128,19 @@ class Setting:
         self.value = self.validate(self._convert(val))
 
 
+class EngineSetting(Setting):
+    """A setting of which the engine, which makes the greenlets, keeps a copy."""
+
+    def set(self, val):
+        super().set(val)
+        if config.settings[self.name] is self:  # not that of another Config
+            from libgcore import _engine
+            self._tell(_engine)
+
+    def _tell(self, engine):
+        raise NotImplementedError
+
+
 class BoolSettingMixin:
     _form = """
     A boolean: ``1``, ``on``, ``yes``, ``true`` or ``0``, ``off``, ``no``,
@@ -368,7 +381,7 @@ class TraceMalloc(IntSettingMixin, Setting):
     default = False
 
 
-class TrackGreenletTree(BoolSettingMixin, Setting):
+class TrackGreenletTree(BoolSettingMixin, EngineSetting):
     """
     Let each greenlet remember where it was spawned (``spawning_stack``), by whom
     (``spawning_greenlet``) and what its tree shares (``spawn_tree_locals``).
@@ -378,11 +391,8 @@ class TrackGreenletTree(BoolSettingMixin, Setting):
     environment_key = 'GEVENT_TRACK_GREENLET_TREE'
     default = True
 
-    def set(self, val):
-        super().set(val)
-        # The engine makes the greenlets and keeps its own copy.
-        from libgcore import _engine
-        _engine.set_tracking(self.get())
+    def _tell(self, engine):
+        engine.set_tracking(self.value)
 
 
 def _validate_context(value):
@@ -391,7 +401,7 @@ def _validate_context(value):
     raise ValueError("Neither 'empty' nor 'inherit': %r" % (value,))
 
 
-class GreenletContext(Setting):
+class GreenletContext(EngineSetting):
     """
     With which context (`contextvars`) greenlets begin: ``empty``, or
     ``inherit``, with a copy of that of whoever makes them.
@@ -403,14 +413,11 @@ class GreenletContext(Setting):
     validate = staticmethod(_validate_context)
     _convert = staticmethod(convert_str_value_as_is)
 
-    def set(self, val):
-        super().set(val)
-        # The engine makes the greenlets and keeps its own copy.
-        from libgcore import _engine
+    def _tell(self, engine):
         source = None
         if self.value == 'inherit':
             from contextvars import copy_context as source
-        _engine.set_context_source(source)
+        engine.set_context_source(source)
 
 
 class MonitorThread(BoolSettingMixin, Setting):
