@@ -1019,7 +1019,7 @@ int accel_http_init(PyObject *module)
     if (request_type == NULL || accel_http_server_type == NULL ||
         !str_take_request || !str_start_work || !str_work ||
         add_numbers(module) != 0 || accel_http_environ_init(module) != 0 ||
-        accel_http_tls_init() != 0)
+        accel_http_tls_init() != 0 || accel_http_input_init(module) != 0)
         return -1;
     return accel_http_exchange_init(module);
 }

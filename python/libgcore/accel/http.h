@@ -82,6 +82,13 @@ PyObject *accel_http_line(PyObject *text, const char *what);
 /* A list of pairs as the lines that are sent, bytes. */
 PyObject *accel_http_lines(PyObject *headers, accel_http_said *said);
 
+/* ---- bodies of requests: http_input.c ------------------------------------- */
+
+/* Whether it is an HttpInput of which nothing needed the file. */
+bool accel_http_input_has_no_file(PyObject *input);
+
+int accel_http_input_init(PyObject *module);
+
 /* ---- exchanges: http_exchange.c ------------------------------------------- */
 
 /* An exchange for a request, of a subtype of HttpExchange.  `plain`: the
