@@ -2,6 +2,7 @@
 import io
 import logging
 import pickle
+import struct
 import sys
 
 import gevent
@@ -619,6 +620,39 @@ def test_a_failure_stays(serve, reader, again):
     assert "unexpected end of file" in str(raised[0])
     assert str(raised[1]) == str(raised[0])
     assert type(raised[1]) is type(raised[0])
+
+
+@pytest.mark.parametrize("body", [
+    post(b"ab", "Content-Length: 8"),
+    post(b"5\r\nab", "Transfer-Encoding: chunked"),
+    post(b"5\r\nabcde\r\n", "Transfer-Encoding: chunked")])
+@pytest.mark.parametrize("resets", [False, True])
+def test_a_client_that_goes_amid_its_body(serve, quiet, body, resets):
+    """The application hears of it as of a connection that was reset, and
+    nobody else does if it deals with that."""
+    inside, raised = [], []
+
+    def application(environ, start_response):
+        inside.append(environ)
+        try:
+            environ["wsgi.input"].read()
+        except ConnectionResetError as error:
+            raised.append(error)
+        start_response("200 OK", TEXT)
+        return [b""]
+
+    server = serve(application, wsgi=False)
+    with connect(server) as sock:
+        sock.sendall(body)
+        wait_until(lambda: inside)
+        if resets:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                            struct.pack("ii", 1, 0))
+    wait_until(lambda: raised)
+    wait_until(lambda: server.log.getvalue())  # it is over
+    assert isinstance(raised[0], OSError)
+    assert server.error_log.getvalue() == ""
+    assert not quiet
 
 
 # -- taking the connection over --------------------------------------------------------

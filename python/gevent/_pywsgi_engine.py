@@ -18,8 +18,8 @@ import time
 import gevent
 from gevent import socket
 from gevent._pywsgi_file import FileWrapper
-from gevent._pywsgi_input import (BodyTooLong, BodyTooSlow, Input,
-                                  InvalidInput, TimedFile)
+from gevent._pywsgi_input import (BodyBrokenOff, BodyTooLong, BodyTooSlow,
+                                  Input, InvalidInput, TimedFile)
 from gevent._pywsgi_log import NoopLog
 from gevent._pywsgi_request import NOT_IN_LINE
 from gevent._threading import Lock
@@ -154,8 +154,8 @@ class _Body(io.RawIOBase):
         if ex.errno == errno.ETIMEDOUT:
             return BodyTooSlow("Body too slow")
         if ex.errno == errno.ECONNRESET:
-            return InvalidInput("unexpected end of file while reading request "
-                                f"at position {self._request.received}")
+            return BodyBrokenOff("unexpected end of file while reading request "
+                                 f"at position {self._request.received}")
         return ex
 
     def readinto(self, buffer):
@@ -217,8 +217,10 @@ class EngineInput(HttpInput):
 
     @property
     def failure(self):
-        """What was wrong with the body, as far as it was read, or None."""
-        return None if self._file is None else self._file.raw.failure
+        """What was wrong with the body, as far as it was read, or None; that
+        its client has gone is nothing wrong."""
+        failure = None if self._file is None else self._file.raw.failure
+        return None if isinstance(failure, BodyBrokenOff) else failure
 
     def _read_file(self, length):
         """As `read`, where that is not the whole body at once."""

@@ -29,6 +29,10 @@ class InvalidInput(OSError):
     status = "400 Bad Request"
 
 
+class BodyBrokenOff(InvalidInput, ConnectionResetError):
+    """The client has gone before the body's end."""
+
+
 class BodyTooLong(InvalidInput):
     """The body is longer than the server takes."""
 
@@ -126,6 +130,8 @@ class Input:
     def _discard(self):
         """Read what the application did not, so that the next request can
         be read; raise if there is no telling where that begins."""
+        if isinstance(self._failure, BodyBrokenOff):
+            return  # no request follows
         if self._failure is not None:  # and the application caught it
             raise self._failure
         if self.socket is not None:
@@ -148,7 +154,7 @@ class Input:
         if len(data) < length and not (use_readline and data[-1:] == b"\n"):
             raise self._invalid(
                 "unexpected end of file while reading request at position "
-                f"{self.position}")
+                f"{self.position}", BodyBrokenOff)
         return data
 
     # Chunked bodies
@@ -157,7 +163,8 @@ class Input:
         line = self.rfile.readline(limit)
         if not line.endswith(b"\r\n"):
             if not line.endswith(b"\n") and len(line) < limit:
-                raise self._invalid("EOF before chunk end reached")
+                raise self._invalid("EOF before chunk end reached",
+                                    BodyBrokenOff)
             raise self._invalid(f"{what} too long or without CRLF")
         line = line[:-2]
         if _NOT_IN_LINE.search(line):
@@ -212,7 +219,8 @@ class Input:
             read = self.rfile.readline if use_readline else self.rfile.read
             data = read(left if length is None else min(length, left))
             if not data:
-                raise self._invalid("EOF before chunk end reached")
+                raise self._invalid("EOF before chunk end reached",
+                                    BodyBrokenOff)
             pieces.append(data)
             self.position += len(data)
             if length is not None:
