@@ -7,7 +7,7 @@ import _socket
 import os
 
 __all__ = ['SocketBase', 'sock_recv', 'sock_recv_into', 'sock_send',
-           'sock_sendto', 'fd_read', 'fd_write']
+           'sock_sendto', 'sock_unconnect', 'fd_read', 'fd_write']
 
 _MSG_DONTWAIT = int(getattr(_socket, 'MSG_DONTWAIT', 0))
 
@@ -46,6 +46,15 @@ def sock_sendto(sock, data, flags: int, address) -> 'int | None':
         return sock.sendto(data, flags, address)
     except BlockingIOError:
         return None
+
+
+def sock_unconnect(sock) -> bool:
+    """Give up the TCP connection that *sock* has, or is about to make.
+
+    It can connect again then. Returns whether that was possible; it takes the
+    accelerator.
+    """
+    return False
 
 
 class SocketBase:
