@@ -962,6 +962,32 @@ class TestMany:
             acceptor.get()
         assert most < 20
 
+    def test_a_receiver_of_datagrams_gets_its_turn(self):
+        """Many who send one each do not overflow its buffer."""
+        count, sent, received, most = 400, 0, 0, 0
+        with socket.socket(type=socket.SOCK_DGRAM) as receiver, \
+                socket.socket(type=socket.SOCK_DGRAM) as sender:
+            receiver.bind(('127.0.0.1', 0))
+            address = receiver.getsockname()
+
+            def receive():
+                nonlocal received
+                while True:
+                    receiver.recv(10)
+                    received += 1
+
+            def send():
+                nonlocal sent, most
+                sender.sendto(b'x', address)
+                sent += 1
+                most = max(most, sent - received)
+
+            receiving = gevent.spawn(receive)
+            gevent.joinall([gevent.spawn(send) for _ in range(count)],
+                           raise_error=True)
+            receiving.kill()
+        assert most < 50
+
     def test_descriptors_run_out(self, listener, wait_until):
         """accept and socket() say EMFILE, and work again afterwards."""
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -4,11 +4,13 @@ The plain Python twin of the accelerator's ``netio.c``: the same names, the
 same answers. A transfer that fails otherwise raises ``OSError``.
 """
 import _socket
+import itertools
 import os
 
 __all__ = ['SocketBase', 'sock_recv', 'sock_recv_into', 'sock_send',
            'sock_sendto', 'sock_unconnect', 'fd_read', 'fd_write']
 
+_datagrams = itertools.count(1)
 _MSG_DONTWAIT = int(getattr(_socket, 'MSG_DONTWAIT', 0))
 
 
@@ -106,9 +108,18 @@ class SocketBase:
         data, address = args[0], args[-1]
         flags = args[1] if len(args) == 3 else 0
         seconds = 0.0 if flags & _MSG_DONTWAIT else self.timeout
+        self._let_a_receiver_run()
         while (sent := sock_sendto(self._sock, data, flags, address)) is None:
             self._wait_writable(seconds)
         return sent
+
+    def _let_a_receiver_run(self):
+        # Of many datagrams in one turn some would not fit into the buffer of a
+        # receiver in this process.
+        if next(_datagrams) % 16 == 0:
+            loop = self.hub.loop
+            if loop is not None:
+                loop.poll_next()
 
 
 def fd_read(fd: int, size: int) -> 'bytes | None':

@@ -404,6 +404,18 @@ static PyObject *socket_sendall(PyObject *object, PyObject *const *args,
     return result;
 }
 
+/* Greenlets that send a datagram each in one turn would overflow the buffer of
+ * a receiver in this process, which gets its turn now and then. */
+static void let_a_receiver_run(void)
+{
+    enum { DATAGRAMS = 16 };
+    static unsigned sent;
+    LoopObject *loop = ++sent % DATAGRAMS == 0 ? accel_current_loop(0) : NULL;
+
+    if (loop != NULL)
+        loop->must_poll = true;
+}
+
 static PyObject *socket_sendto(PyObject *object, PyObject *const *args,
                                Py_ssize_t nargs)
 {
@@ -418,6 +430,7 @@ static PyObject *socket_sendto(PyObject *object, PyObject *const *args,
     if (timeout == NULL)
         return NULL;
     note_send(self);
+    let_a_receiver_run();
     result = when_possible(self, accel_sock_sendto, args[0], flags,
                            args[nargs - 1], timeout, &self->writer,
                            name_wait_writable, &waits);
