@@ -32,7 +32,7 @@ def free_port():
 
 def connected(port, process):
     """Return a connection to a server that is about to start."""
-    until = time.monotonic() + 40
+    until = time.monotonic() + 120
     while True:
         try:
             return socket.create_connection(("127.0.0.1", port))

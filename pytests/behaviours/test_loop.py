@@ -276,7 +276,7 @@ def test_child_and_fork_watchers_fire(run_program):
             os._exit(7)
         child = hub.loop.child(pid)
         child.start(told.set)
-        told.get(timeout=40)
+        told.get(timeout=140)
         print(child.pid == child.rpid == pid, child.rstatus >> 8)
         child.close()
     """)

@@ -141,7 +141,7 @@ STORM = """
         signal.setitimer(signal.ITIMER_REAL, 0)
         # the storm is over: whoever is lost makes no turn any more
         before = list(turns)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
                 timed()
@@ -151,7 +151,7 @@ STORM = """
                 break
         lost = [n for n in range(GREENLETS) if turns[n] <= before[n]]
         stop = True
-        gevent.joinall(greenlets, timeout=5)
+        gevent.joinall(greenlets, timeout=30)
         stuck = [n for n, g in enumerate(greenlets) if not g.dead]
         print("raised", raised, "caught by main", caught, "by others",
               interrupted, "lost", lost, "stuck", stuck, "turns", min(turns))
@@ -173,8 +173,7 @@ STORM = """
 @pytest.mark.skipif(
     not _engine.ACCELERATED,
     reason="in Python a handler may raise between two steps that must be one")
-@pytest.mark.time_limit(90)
 def test_storm_of_raising_handlers_loses_no_greenlet(run_program):
     """Ten seconds, 2,000 signals a second."""
-    done = run_program(STORM, "10", timeout=80)
+    done = run_program(STORM, "10", timeout=140)
     print(done.stdout)

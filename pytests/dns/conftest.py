@@ -65,7 +65,7 @@ def serve():
 def run_in_private_network(tmp_path):
     """A function that runs Python source where `NAMES` is all that the system
     knows, and returns its output; a skip where such a network is refused."""
-    def run(source, timeout=50, files=None, **environment):
+    def run(source, timeout=140, files=None, **environment):
         table = tmp_path / "names.json"
         table.write_text(json.dumps({**NAMES, **(files or {})}))
         done = subprocess.run(

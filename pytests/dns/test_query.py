@@ -44,7 +44,7 @@ def table_server(request):
 
 @pytest.fixture
 def resolver(table_server):
-    resolver = dns.Resolver(servers=table_server.address, timeout=5)
+    resolver = dns.Resolver(servers=table_server.address, timeout=30)
     yield resolver
     resolver.close()
 
@@ -96,7 +96,7 @@ def test_time_out(resolver):
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         resolver.query("drop.test", "MX", timeout=0.05)
-    assert 0.05 <= time.monotonic() - began < 5
+    assert 0.05 <= time.monotonic() - began < 25
 
 
 def test_a_shared_one(hub_resolver):

@@ -187,7 +187,7 @@ def test_close_wakes_the_reader(pipe, mode, buffering):
     file = FileObjectPosix(pipe[0], mode, buffering)
     reader = parked(_caught, file.read, 1)
     file.close()
-    assert isinstance(reader.get(timeout=5), cancel_wait_ex)
+    assert isinstance(reader.get(timeout=30), cancel_wait_ex)
     assert file.closed
 
 
@@ -204,12 +204,12 @@ def test_a_descriptor_number_used_again(pipe):
         reader = FileObjectPosix(read, "rb", 0)
         waiting = parked(_caught, reader.read, 1)
         reader.close()
-        waiting.join(5)
+        waiting.join(30)
         again, other = os.pipe()
         with FileObjectPosix(again, "rb", 0) as second:
             waiting = parked(second.read, 1)
             os.write(other, b"x")
-            assert waiting.get(timeout=5) == b"x"
+            assert waiting.get(timeout=30) == b"x"
         os.close(write)
         os.close(other)
 
@@ -226,9 +226,9 @@ def test_others_run_during_a_read(kind, pipe, buffering):
             writer.write(bytes([byte]))
             writer.flush()
         if buffering == 0:
-            assert b"hello".startswith(waiting.get(timeout=5))
+            assert b"hello".startswith(waiting.get(timeout=30))
         else:
-            assert waiting.get(timeout=5) == b"hello"
+            assert waiting.get(timeout=30) == b"hello"
 
 
 @pytest.mark.parametrize("kind", [FileObjectPosix, FileObjectThread])
@@ -272,7 +272,7 @@ def test_used_in_another_thread(pipe):
     with FileObjectPosix(pipe[0], "rb", 0) as reader:
         waiting = parked(reader.read, 1)
         os.write(pipe[1], b"1")
-        assert waiting.get(timeout=5) == b"1"
+        assert waiting.get(timeout=30) == b"1"
         got = []
 
         def read():
@@ -282,11 +282,11 @@ def test_used_in_another_thread(pipe):
         thread = threading.Thread(target=read)
         thread.start()
         os.write(pipe[1], b"2")
-        thread.join(10)
+        thread.join(30)
         assert got == [b"2"]
         waiting = parked(reader.read, 1)
         os.write(pipe[1], b"3")
-        assert waiting.get(timeout=5) == b"3"
+        assert waiting.get(timeout=30) == b"3"
 
 
 def test_no_wait_no_switch(pipe):
@@ -311,7 +311,7 @@ def cold(monkeypatch):
 def test_a_read_of_the_disk_lets_others_run(path, cold):
     with FileObjectPosix(path, "rb") as file:
         reading = parked(file.read)
-        assert reading.get(timeout=5) == path.read_bytes()
+        assert reading.get(timeout=30) == path.read_bytes()
 
 
 def test_a_killed_read_of_the_disk_loses_nothing(path, cold):
@@ -354,7 +354,7 @@ def test_lock_and_pool_of_a_thread_file(path):
         assert file.threadpool is gevent.get_hub().threadpool
         with lock:
             waiting = parked(file.read)
-        assert waiting.get(timeout=5)
+        assert waiting.get(timeout=30)
     with FileObjectThread(path, lock=False) as file:
         assert file.read()
     with pytest.raises(TypeError):

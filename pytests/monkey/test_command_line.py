@@ -29,7 +29,7 @@ def folder(tmp_path):
 def monkey(folder, *arguments, status=0):
     done = subprocess.run([sys.executable, "-m", "gevent.monkey", *arguments],
                           cwd=folder, capture_output=True, text=True,
-                          timeout=60)
+                          timeout=140)
     assert done.returncode == status, done.stdout + done.stderr
     return done
 

@@ -95,7 +95,7 @@ if __name__ == '__main__':
 @pytest.fixture
 def run_file(tmp_path):
     """A function that runs *source*, as a file that children can import."""
-    def run(source, *arguments, timeout=100, status=0, **environment):
+    def run(source, *arguments, timeout=140, status=0, **environment):
         path = tmp_path / "program.py"
         path.write_text(textwrap.dedent(source))
         done = subprocess.run(
@@ -107,7 +107,6 @@ def run_file(tmp_path):
     return run
 
 
-@pytest.mark.time_limit(110)  # what is spawned imports everything anew
 @pytest.mark.parametrize("what", ["process", "pool", "executor", "pipe",
                                   "locks"])
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])

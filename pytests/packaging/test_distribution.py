@@ -19,7 +19,7 @@ COMPILER = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
 
 
 def run(*command, **options):
-    return subprocess.run(command, check=True, text=True, timeout=120,
+    return subprocess.run(command, check=True, text=True, timeout=140,
                           stdout=subprocess.PIPE, **options).stdout
 
 
@@ -83,7 +83,7 @@ def test_folders_for_build_systems(option, file):
 
 def test_nothing_asked_for_is_an_error():
     assert subprocess.run([sys.executable, "-m", "libgcore"],
-                          stdout=subprocess.DEVNULL, timeout=60
+                          stdout=subprocess.DEVNULL, timeout=140
                           ).returncode == 2
 
 
@@ -124,7 +124,7 @@ def test_another_engine_is_refused_by_name(tmp_path, pure):
         [sys.executable, "-c", "import ctypes, sys\n"
          "ctypes.CDLL(sys.argv[1], ctypes.RTLD_GLOBAL)\n"
          "import gevent", str(library)],
-        stderr=subprocess.PIPE, text=True, timeout=60,
+        stderr=subprocess.PIPE, text=True, timeout=140,
         env=dict(os.environ, GCORE_PURE=pure))
     assert result.returncode == 1
     last = result.stderr.strip().splitlines()[-1]
@@ -139,7 +139,7 @@ def test_an_older_engine_that_has_each_name_is_refused(tmp_path, pure):
     compile_shared(library, OLD)
     result = subprocess.run(
         [sys.executable, "-c", "import gevent"],
-        stderr=subprocess.PIPE, text=True, timeout=60,
+        stderr=subprocess.PIPE, text=True, timeout=140,
         env=dict(os.environ, GCORE_PURE=pure, LD_PRELOAD=str(library)))
     assert result.returncode == 1
     assert "older than" in result.stderr.strip().splitlines()[-1]

@@ -48,7 +48,7 @@ def test_join_in_time(group):
     made = group.spawn(Event().wait)
     assert group.join(timeout=0.001) is False
     made.kill()
-    assert group.join(timeout=1) is True
+    assert group.join(timeout=30) is True
 
 
 def test_join_raises_a_failure(group, errors):

@@ -14,7 +14,7 @@ def traces(first, **environment):
     return subprocess.run(
         [sys.executable, str(SCRIPT), str(first), str(first + EACH)],
         env=dict(os.environ, **environment), capture_output=True, text=True,
-        timeout=55, check=True).stdout.splitlines()
+        timeout=140, check=True).stdout.splitlines()
 
 
 @pytest.mark.parametrize('first', range(0, 1000, EACH))

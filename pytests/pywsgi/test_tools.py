@@ -60,7 +60,7 @@ def url(request, tmp_path_factory):
              f"127.0.0.1:{port}"], cwd=folder, stdout=output,
             stderr=subprocess.STDOUT) as server:
         try:
-            end = time.monotonic() + 45
+            end = time.monotonic() + 120
             while True:
                 try:
                     socket.create_connection(("127.0.0.1", port)).close()
@@ -78,7 +78,7 @@ def url(request, tmp_path_factory):
 
 def run(*command, stdin=None):
     done = subprocess.run(command, input=stdin, capture_output=True,
-                          timeout=55)
+                          timeout=140)
     assert done.returncode == 0, (done.stdout + done.stderr).decode()
     return done.stdout
 

@@ -221,7 +221,7 @@ def test_many_clients():
                 return received == data
 
         talks = [gevent.spawn(talk) for _ in range(50)]
-        gevent.joinall(talks, timeout=50, raise_error=True)
+        gevent.joinall(talks, timeout=140, raise_error=True)
         assert all(talk.value for talk in talks)
 
 

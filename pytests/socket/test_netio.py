@@ -165,7 +165,7 @@ def test_unconnect(netio):
 def test_sendto_is_audited(netio):
     # A hook cannot be taken away again: in a process of its own.
     done = subprocess.run(
-        [sys.executable, '-c', AUDITED, netio.__name__], timeout=60,
+        [sys.executable, '-c', AUDITED, netio.__name__], timeout=140,
         capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ('socket.sendto True\n', '')
 

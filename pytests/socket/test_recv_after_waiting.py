@@ -23,7 +23,7 @@ def pair():
     for _ in range(MANY):
         here.send(b'.')
         assert here.recv(10) == b'.'
-    answering.get(timeout=10)
+    answering.get(timeout=30)
     yield here, there
     here.close()
     there.close()
@@ -54,7 +54,7 @@ def test_what_is_there_needs_no_switch_when_others_are_ready(pair, others):
     there.send(b'abc')
     assert here.recv(10) == b'abc'
     assert others == []
-    reader.get(timeout=10)
+    reader.get(timeout=30)
     assert others == [b'first']
     one.close()
     other.close()
@@ -124,19 +124,19 @@ class TestJustEmptied:
         received = []
         answering = run(received)
         pair[1].close()
-        answering.get(timeout=10)
+        answering.get(timeout=30)
         assert received == MANY * [b'.']
 
     def test_timeout(self, pair, run):
         pair[0].settimeout(0.1)
         with pytest.raises(TimeoutError, match='timed out'):
-            run([]).get(timeout=10)
+            run([]).get(timeout=30)
 
     def test_closed(self, pair, run):
         answering = run([])
         pair[0].close()
         with pytest.raises(OSError):
-            answering.get(timeout=10)
+            answering.get(timeout=30)
 
     def test_killed(self, pair, run):
         answering = run([])
@@ -245,7 +245,7 @@ def test_a_second_reader_takes_what_is_there(pair, others):
     there.send(b'abc')
     assert here.recv(10) == b'abc'
     there.send(b'def')
-    reader.get(timeout=10)
+    reader.get(timeout=30)
     assert others == [b'def']
 
 
@@ -264,7 +264,7 @@ def test_closed_while_waiting(pair):
     gevent.sleep(0)
     here.close()
     with pytest.raises(OSError):
-        reader.get(timeout=10)
+        reader.get(timeout=30)
     with pytest.raises(OSError):
         here.recv(10)
 

@@ -638,7 +638,7 @@ class TestTimeout:
             socket.setdefaulttimeout(None)
 
     def test_is_not_inherited_by_what_is_accepted(self, listener):
-        listener.settimeout(5)
+        listener.settimeout(30)
         with socket.create_connection(listener.getsockname()):
             with listener.accept()[0] as sock:
                 assert sock.gettimeout() is None

@@ -11,7 +11,7 @@ def test_who_begins_to_wait_before_its_turn_is_woken():
     late = [gevent.spawn(event.wait) for _ in range(3)]
     event.set()
     event.clear()
-    gevent.joinall([first, *late], timeout=5)
+    gevent.joinall([first, *late], timeout=30)
     assert [g.value for g in (first, *late)] == [True] * 4
 
 
@@ -50,4 +50,4 @@ def test_a_loop_around_clear_and_wait_lets_others_run():
     event.set()
     gevent.spawn(ended.append, True).join()
     event.set()
-    waiting.get(timeout=5)
+    waiting.get(timeout=30)

@@ -299,7 +299,7 @@ def test_a_waiter_whose_hub_is_gone_is_passed_over():
     join(start_threads(1, thread))
     greenlets = acquirers(semaphore, log, 1)
     semaphore.release()
-    gevent.joinall(greenlets, timeout=5)
+    gevent.joinall(greenlets, timeout=30)
     assert log == [0]
 
 

@@ -75,7 +75,7 @@ def test_waiters_are_served_in_order():
             order.append(name)
             gevent.sleep(0)
 
-    gevent.joinall([gevent.spawn(work, i) for i in range(5)], timeout=10)
+    gevent.joinall([gevent.spawn(work, i) for i in range(5)], timeout=30)
     assert order == list(range(5))
 
 
@@ -109,7 +109,7 @@ def test_released_by_another_native_thread():
     lock.acquire()
     from gevent.monkey import get_original
     get_original("_thread", "start_new_thread")(lock.release, ())
-    assert lock.acquire(timeout=10)
+    assert lock.acquire(timeout=30)
 
 
 def test_locks_between_native_threads(run_program):
@@ -139,7 +139,7 @@ def test_locks_between_native_threads(run_program):
         gevent.sleep(0)
         for watcher in done:
             start(work, (watcher,))
-        gevent.joinall(waits, timeout=40, raise_error=True)
+        gevent.joinall(waits, timeout=140, raise_error=True)
         print(count[0])
     """)
     assert done.stdout == "900\n"

@@ -15,7 +15,7 @@ from gevent.queue import Channel, Empty, Full, Queue
 
 COUNT = int(os.environ.get("GCORE_STRESS", 2000))
 THREADS = 8
-LIMIT = 30 + COUNT // 100  # seconds the slowest machine may take for a test
+LIMIT = 120 + COUNT // 100  # seconds the slowest machine may take for a test
 GREENLETS = 2  # in each thread
 
 pytestmark = pytest.mark.time_limit(LIMIT + 30)

@@ -545,7 +545,7 @@ def test_locks_held_by_others_at_fork(patched):
         ready.wait()
         pid = os.fork()
         if pid == 0:
-            assert lock.acquire(timeout=5)
+            assert lock.acquire(timeout=30)
             logging.getLogger().debug('works')
             os._exit(0)
         assert os.waitpid(pid, 0) == (pid, 0)

@@ -100,7 +100,7 @@ def test_zeromq_request_and_reply():
 
     seen = []
     jobs = [gevent.spawn(server), gevent.spawn(client)]
-    gevent.joinall(jobs, raise_error=True, timeout=50)
+    gevent.joinall(jobs, raise_error=True, timeout=140)
     context.term()
     assert seen == [b"re: %d" % number for number in range(5)]
 
