@@ -159,9 +159,10 @@ class _Body(io.RawIOBase):
         return ex
 
     def readinto(self, buffer):
-        data = self._piece(len(buffer))
-        buffer[:len(data)] = data
-        return len(data)
+        try:
+            return self._read(self._request.readinto, buffer, self._timeout)
+        except InvalidThreadUseError:
+            return in_hub(self._request.loop, self.readinto, buffer)
 
     def readall(self):
         pieces = []

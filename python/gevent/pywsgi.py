@@ -774,8 +774,8 @@ def _sendfile(sock, fd, offset, count, seconds):
 
 def _header_bytes(text, what):
     if not isinstance(text, str):
-        raise TypeError(f"The {what} of a header or status must be text, "
-                        f"not {text!r}")
+        raise TypeError("A status, names and values of headers must be text; "
+                        f"the {what} is {text!r}")
     if NOT_IN_LINE.search(text):
         raise ValueError(f"carriage return or newline in header {what}: "
                          f"{text!r}")

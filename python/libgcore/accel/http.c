@@ -23,6 +23,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "buffer.h"
 #include "greenlets.h"
 #include "loop.h"
 
@@ -355,6 +356,28 @@ PyObject *accel_http_read_whole(PyObject *self, PyObject *timeout)
     return data;
 }
 
+/* Without a copy, and without memory of its own, which for each piece anew
+ * would be the system's work. */
+static PyObject *request_readinto(PyObject *self, PyObject *args)
+{
+    PyObject *buffer, *timeout;
+    int64_t count = 0;
+    Py_buffer view;
+
+    if (!PyArg_ParseTuple(args, "OO", &buffer, &timeout))
+        return NULL;
+    if (is_busy((RequestObject *)self)) {
+        raise_elsewhere();
+        return NULL;
+    }
+    if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) != 0)
+        return NULL;
+    if (view.len > 0)
+        count = read_into(self, view.buf, view.len, timeout);
+    PyBuffer_Release(&view);
+    return count < 0 ? NULL : PyLong_FromLongLong(count);
+}
+
 static PyObject *request_fileno(PyObject *self, PyObject *Py_UNUSED(none))
 {
     return done_or_raise(
@@ -507,6 +530,9 @@ static PyMethodDef request_methods[] = {
     {"read", request_read, METH_VARARGS,
      "read(size, timeout)\n--\n\n"
      "A piece of the body; an empty one at its end."},
+    {"readinto", request_readinto, METH_VARARGS,
+     "readinto(buffer, timeout)\n--\n\n"
+     "Fill *buffer*; how many bytes, 0 at the body's end."},
     {"fileno", request_fileno, METH_NOARGS,
      "fileno()\n--\n\nThe connection's descriptor, which stays the "
      "engine's."},

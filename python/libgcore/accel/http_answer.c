@@ -98,7 +98,8 @@ static int add_text(lines *it, PyObject *text, const char *what)
 
     if (!PyUnicode_Check(text)) {
         PyErr_Format(PyExc_TypeError,
-                     "The %s of a header or status must be text, not %R",
+                     "A status, names and values of headers must be text; "
+                     "the %s is %R",
                      what, text);
         return -1;
     }
