@@ -29,8 +29,7 @@ class Full:
         client.setblocking(False)
         result = client.connect_ex(self.address)
         if result == errno.EWOULDBLOCK or (
-                result == errno.EINPROGRESS
-                and _backlog.is_dropped(client._sock, self.address)):
+                _backlog.tcp_state(client._sock) == _backlog.NO_ANSWER):
             client.close()
             return True
         self.inside.append(client)

@@ -6,6 +6,7 @@ import os
 import pickle
 import resource
 import socket as stdlib_socket
+import struct
 import threading
 import time
 import weakref
@@ -961,6 +962,21 @@ class TestMany:
                            raise_error=True)
             acceptor.get()
         assert most < 20
+
+    def test_a_peer_that_resets_at_once(self, listener):
+        """connect() has succeeded then; the next call tells."""
+        def reset():
+            peer = listener.accept()[0]
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                            struct.pack('ii', 1, 0))
+            peer.close()
+
+        for _ in range(10):
+            gevent.spawn(reset)
+            gevent.sleep(0)
+            with socket.create_connection(listener.getsockname()) as client:
+                with pytest.raises(ConnectionResetError):
+                    client.recv(1)
 
     def test_a_receiver_of_datagrams_gets_its_turn(self):
         """Many who send one each do not overflow its buffer."""

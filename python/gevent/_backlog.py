@@ -18,9 +18,10 @@ from weakref import WeakValueDictionary
 from gevent._hub_local import get_hub_noargs as get_hub
 from gevent._semaphore import Semaphore
 
+CONNECTED, NO_ANSWER = b'\x01', b'\x02'  # of `tcp_state`
+
 _INTERNET = (__socket__.AF_INET, __socket__.AF_INET6)
 _TCP_INFO = getattr(__socket__, 'TCP_INFO', None)
-_SYN_SENT = b'\x02'  # the state, with which TCP_INFO begins
 _TCP_PATIENCE = 127.0  # after which the kernel, too, has a connection time out
 
 _lines = WeakValueDictionary()
@@ -29,23 +30,27 @@ _lines = WeakValueDictionary()
 def may_ask_again(sock):
     """Whether *sock*, about to connect, can take its request back: it would
     lose the port that it is bound to."""
-    return (_TCP_INFO is not None and sock.family in _INTERNET
-            and sock.getsockname()[1] == 0)
+    return sock.family in _INTERNET and sock.getsockname()[1] == 0
 
 
-def is_dropped(sock, address):
-    """Whether *sock*, which has just asked to connect to the internet address
-    *address*, found a full backlog on this machine.
+def tcp_state(sock):
+    """The state of *sock*'s connection: of those below, another, or ``None``
+    if it is not TCP, or the system does not say.
 
-    The handshake with a listener that has room is over when connect() returns.
+    The handshake with a listener of the same machine is over when connect()
+    returns, if it has room.
     """
-    if sock.getsockname()[0] != address[0]:
-        return False
+    if _TCP_INFO is None or sock.family not in _INTERNET:
+        return None
     try:
-        state = sock.getsockopt(__socket__.IPPROTO_TCP, _TCP_INFO, 1)
+        return sock.getsockopt(__socket__.IPPROTO_TCP, _TCP_INFO, 1)
     except OSError:
-        return False  # not TCP
-    return state == _SYN_SENT
+        return None
+
+
+def is_on_this_machine(sock, address):
+    """Whether *sock* is about to connect to an *address* of this machine."""
+    return sock.getsockname()[0] == address[0]
 
 
 def patience(sock):

@@ -528,8 +528,13 @@ class SocketMixin(_netio.SocketBase):
         self._let_a_listener_accept()
         if result == EWOULDBLOCK:
             return None if sock.family == AF_UNIX else result
-        if (result == EINPROGRESS and may_ask_again
-                and _backlog.is_dropped(sock, address)
+        state = _backlog.tcp_state(sock) if result == EINPROGRESS else None
+        if state == _backlog.CONNECTED:
+            # What the peer does after that is not for this call to tell.
+            _wait_for(self._write_event, deadline.left())
+            return 0
+        if (state == _backlog.NO_ANSWER and may_ask_again
+                and _backlog.is_on_this_machine(sock, address)
                 and not self._is_writable_within(seconds, deadline)
                 and _netio.sock_unconnect(sock)):
             return None

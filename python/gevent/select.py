@@ -208,12 +208,19 @@ def select(rlist, wlist, xlist, timeout=None):
     if timeout is not None and timeout < 0:
         # Not for us to wait for ever.
         raise ValueError('timeout must be non-negative')
-    asked = SelectResult(rlist, wlist, xlist)
-    ready = asked.now(refuse_closed=True)
+    lists = list(rlist), list(wlist), list(xlist)
+    ready = _ready_now(*lists)
     if timeout == 0 or any(ready):
         _give_way()
         return ready
-    return asked.wait(timeout)
+    return SelectResult(*lists).wait(timeout)
+
+
+def _ready_now(rlist, wlist, xlist):
+    try:
+        return _original_select(rlist, wlist, xlist, 0)
+    except ValueError:  # a descriptor above 1023, or below 0
+        return SelectResult(rlist, wlist, xlist).now(refuse_closed=True)
 
 
 class PollResult:
