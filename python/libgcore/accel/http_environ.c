@@ -323,7 +323,8 @@ int accel_http_environ_init(PyObject *module)
         const char *text;
     } all[] = {
         {&names.method, "REQUEST_METHOD"},   {&names.path, "PATH_INFO"},
-        {&names.query, "QUERY_STRING"},      {&names.protocol, "SERVER_PROTOCOL"},
+        {&names.query, "QUERY_STRING"},
+        {&names.protocol, "SERVER_PROTOCOL"},
         {&names.address, "REMOTE_ADDR"},     {&names.port, "REMOTE_PORT"},
         {&names.type, "CONTENT_TYPE"},       {&names.length, "CONTENT_LENGTH"},
         {&names.raw_uri, "RAW_URI"},

@@ -231,7 +231,8 @@ static PyObject *semaphore_release(PyObject *self,
     return PyLong_FromSsize_t(((SemaphoreObject *)self)->counter);
 }
 
-static PyObject *semaphore_exit(PyObject *self, PyObject *const *Py_UNUSED(args),
+static PyObject *semaphore_exit(PyObject *self,
+                                PyObject *const *Py_UNUSED(args),
                                 Py_ssize_t nargs)
 {
     if (nargs != 3) {

@@ -1082,7 +1082,8 @@ int accel_task_init(PyObject *module)
         return -1;
     fields_offset = PyLong_AsSsize_t(size);
     Py_DECREF(size);
-    task_spec.basicsize = (int)(fields_offset + (Py_ssize_t)sizeof(task_fields));
+    task_spec.basicsize =
+        (int)(fields_offset + (Py_ssize_t)sizeof(task_fields));
     greenlet_dealloc = (destructor)PyType_GetSlot(greenlet, Py_tp_dealloc);
     greenlet_traverse = (traverseproc)PyType_GetSlot(greenlet, Py_tp_traverse);
     greenlet_clear = (inquiry)PyType_GetSlot(greenlet, Py_tp_clear);

@@ -732,8 +732,8 @@ static PyObject *get_active(PyObject *self, void *Py_UNUSED(closure))
 static PyObject *get_pending(PyObject *object, void *Py_UNUSED(closure))
 {
     WatcherObject *self = (WatcherObject *)object;
-    return PyBool_FromLong(self->pending
-                           || (self->watch && gcore_watch_pending(self->watch)));
+    return PyBool_FromLong(
+        self->pending || (self->watch && gcore_watch_pending(self->watch)));
 }
 
 static PyObject *get_ref(PyObject *self, void *Py_UNUSED(closure))
