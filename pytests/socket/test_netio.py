@@ -144,24 +144,6 @@ def test_sendto_bad_address(netio, address, error):
         netio.sock_sendto(sender, b'x', 1 << 40, ('127.0.0.1', 1))
 
 
-def test_unconnect(netio):
-    listener, sock = _socket.socket(), _socket.socket()
-    listener.bind(('127.0.0.1', 0))
-    listener.listen(2)
-    sock.connect(listener.getsockname())
-    if netio.sock_unconnect(sock):
-        assert sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR) == 0
-        with pytest.raises(OSError):
-            sock.getpeername()
-        sock.connect(listener.getsockname())
-    else:
-        assert netio is _netio
-    sock.getpeername()
-    assert not netio.sock_unconnect(object())
-    sock.close()
-    listener.close()
-
-
 def test_sendto_is_audited(netio):
     # A hook cannot be taken away again: in a process of its own.
     done = subprocess.run(

@@ -937,11 +937,13 @@ class TestMany:
         gevent.joinall(clients, raise_error=True)
         assert sum(each.value for each in clients) == count
 
-    def test_a_small_backlog_does_not_overflow(self):
+    @pytest.mark.parametrize('family', [socket.AF_INET, socket.AF_UNIX])
+    def test_a_small_backlog_does_not_overflow(self, family, tmp_path):
         """Who connects lets the listener of the same process accept."""
         count, begun, accepted, most = 100, 0, 0, 0
-        with socket.socket() as listener:
-            listener.bind(('127.0.0.1', 0))
+        with socket.socket(family) as listener:
+            listener.bind(('127.0.0.1', 0) if family == socket.AF_INET
+                          else str(tmp_path / 'listener'))
             listener.listen(20)
             address = listener.getsockname()
 
@@ -955,7 +957,9 @@ class TestMany:
                 nonlocal begun, most
                 begun += 1
                 most = max(most, begun - accepted)
-                socket.create_connection(address).close()
+                with socket.socket(family) as sock:
+                    sock.connect(address)
+                    sock.recv(1)
 
             acceptor = gevent.spawn(accept)
             gevent.joinall([gevent.spawn(client) for _ in range(count)],

@@ -11,12 +11,11 @@ descriptor on, leaves the data in the kernel.
 The two watchers, one a direction, are made when first needed and then kept.
 """
 import socket as __socket__
-from errno import EAGAIN, EALREADY, EBADF, EINPROGRESS, EISCONN
-from errno import ETIMEDOUT, EWOULDBLOCK
+from errno import EAGAIN, EALREADY, EBADF, EINPROGRESS, EISCONN, EWOULDBLOCK
 from os import strerror
 from time import monotonic
 
-from gevent import _backlog, _hub_primitives
+from gevent import _hub_primitives
 from gevent._hub_local import get_hub_if_exists
 from gevent._hub_local import get_hub_noargs as get_hub
 from gevent._hub_primitives import wait_on_watcher as wait
@@ -37,6 +36,8 @@ timeout = _timeout_error = __socket__.timeout
 gaierror = __socket__.gaierror
 # As a plain number: the standard library's flags are slow to combine.
 _MSG_DONTWAIT = int(getattr(__socket__, 'MSG_DONTWAIT', 0))
+_TCP_INFO = getattr(__socket__, 'TCP_INFO', None)
+_ESTABLISHED = b'\x01'  # as the first byte of TCP_INFO
 AF_INET = __socket__.AF_INET
 AF_INET6 = __socket__.AF_INET6
 AF_UNIX = getattr(__socket__, 'AF_UNIX', None)
@@ -221,6 +222,18 @@ def _get_memory(data):
 
 def _would_block():
     return BlockingIOError(EAGAIN, strerror(EAGAIN))
+
+
+def _is_connected(sock):
+    # A listener of this machine has, as a rule, answered when connect() returns
+    # to say that it goes on.
+    if _TCP_INFO is None or sock.family == AF_UNIX:
+        return False
+    try:
+        state = sock.getsockopt(__socket__.IPPROTO_TCP, _TCP_INFO, 1)
+    except error:
+        return False  # not TCP
+    return state == _ESTABLISHED
 
 
 def _wait_for(watcher, seconds, timeout_exc=None):
@@ -500,74 +513,32 @@ class SocketMixin(_netio.SocketBase):
                 address)
         deadline = _Deadline(self.timeout)
         address = _resolve_addr(sock, address)
+        pause = 0.001
+        self._let_a_listener_accept()
         while True:
-            result = self._connect_if_there_is_room(
-                address, 0.001, deadline, _backlog.may_ask_again(sock))
-            if result is None:
-                result = self._connect_in_line(address, deadline)
+            result = sock.connect_ex(address)
             if result in (0, EISCONN):
                 return None
             if result in (EINPROGRESS, EALREADY):
+                connected = _is_connected(sock)
                 _wait_for(self._write_event, deadline.left())
+                if connected:
+                    return None  # what happened since is not for us to tell
                 result = sock.getsockopt(SOL_SOCKET, SO_ERROR)
                 if not result:
                     continue  # EISCONN tells a connection from a false alarm
+            elif result == EWOULDBLOCK and sock.family == AF_UNIX:
+                # The peer's backlog is full, and no event tells when it is not.
+                pause = _pause(self.hub, pause, deadline)
+                continue
             if raise_ex:
                 raise _SocketError(result, strerror(result))
             return result
 
-    def _connect_if_there_is_room(self, address, seconds, deadline,
-                                  may_ask_again=True):
-        """connect_ex(); ``None`` if a backlog on this machine is full.
-
-        :param seconds: how long the answer may take.
-        :param may_ask_again: of TCP, whether the request can be taken back.
-        """
-        sock = self._sock
-        result = sock.connect_ex(address)
-        self._let_a_listener_accept()
-        if result == EWOULDBLOCK:
-            return None if sock.family == AF_UNIX else result
-        state = _backlog.tcp_state(sock) if result == EINPROGRESS else None
-        if state == _backlog.CONNECTED:
-            # What the peer does after that is not for this call to tell.
-            _wait_for(self._write_event, deadline.left())
-            return 0
-        if (state == _backlog.NO_ANSWER and may_ask_again
-                and _backlog.is_on_this_machine(sock, address)
-                and not self._is_writable_within(seconds, deadline)
-                and _netio.sock_unconnect(sock)):
-            return None
-        return result
-
-    def _connect_in_line(self, address, deadline):
-        patience = _Deadline(_backlog.patience(self._sock))
-        line = _backlog.line_for(address)
-        while not line.acquire(timeout=deadline.sooner(patience.seconds())):
-            if patience.seconds() == 0.0:
-                return ETIMEDOUT
-        try:
-            pause = 0.001
-            while patience.seconds() != 0.0:
-                result = self._connect_if_there_is_room(address, pause,
-                                                        deadline)
-                if result is not None:
-                    return result
-                pause = _pause(self.hub, pause, deadline)
-            return ETIMEDOUT
-        finally:
-            line.release()
-
-    def _is_writable_within(self, seconds, deadline):
-        try:
-            _wait_for(self._write_event, deadline.sooner(seconds), _Later)
-        except _Later:
-            deadline.left()
-            return False
-        return True
-
     def _let_a_listener_accept(self):
-        # One of this process has to get its turn before its backlog is full.
+        # Many that connect in one turn of the hub to a listener of this
+        # process would overflow its backlog. The kernel drops what comes then,
+        # and tries again after a second, or never.
         loop = self.hub.loop
         if loop is not None:
             loop.poll_next()
@@ -630,10 +601,6 @@ def _no_time():
     return 0.0
 
 
-class _Later(Exception):
-    """A wait is over, its purpose not."""
-
-
 class _Deadline:
     """The end of a time of *seconds*, from now."""
 
@@ -642,31 +609,22 @@ class _Deadline:
     def __init__(self, seconds):
         self.end = None if seconds is None else monotonic() + seconds
 
-    def seconds(self):
-        """The seconds that are left, 0.0 when it is over, or ``None`` where
-        there is no end."""
-        return None if self.end is None else max(0.0, self.end - monotonic())
-
     def left(self):
-        """As `seconds`, of which there are some.
+        """The seconds that are left, or ``None`` where there is no end.
 
         :raise socket.timeout: when it is over.
         """
-        seconds = self.seconds()
-        if seconds == 0.0:
+        if self.end is None:
+            return None
+        left = self.end - monotonic()
+        if left <= 0:
             raise timeout('timed out')
-        return seconds
-
-    def sooner(self, seconds):
-        """What is `left`, but at most *seconds*, where that is a number."""
-        left = self.left()
-        if left is None or seconds is None:
-            return seconds if left is None else left
-        return min(left, seconds)
+        return left
 
 
 def _pause(hub, seconds, deadline):
-    timer = hub.loop.timer(deadline.sooner(seconds))
+    left = deadline.left()
+    timer = hub.loop.timer(seconds if left is None else min(seconds, left))
     try:
         hub.wait(timer)
     finally:

@@ -8,7 +8,7 @@ import itertools
 import os
 
 __all__ = ['SocketBase', 'sock_recv', 'sock_recv_into', 'sock_send',
-           'sock_sendto', 'sock_unconnect', 'fd_read', 'fd_write']
+           'sock_sendto', 'fd_read', 'fd_write']
 
 _datagrams = itertools.count(1)
 _MSG_DONTWAIT = int(getattr(_socket, 'MSG_DONTWAIT', 0))
@@ -48,15 +48,6 @@ def sock_sendto(sock, data, flags: int, address) -> 'int | None':
         return sock.sendto(data, flags, address)
     except BlockingIOError:
         return None
-
-
-def sock_unconnect(sock) -> bool:
-    """Give up the TCP connection that *sock* has, or is about to make.
-
-    It can connect again then. Returns whether that was possible; it takes the
-    accelerator.
-    """
-    return False
 
 
 class SocketBase:

@@ -461,29 +461,6 @@ PyObject *accel_sock_sendto(PyObject *module, PyObject *const *args,
     return give(&t, args[1]);
 }
 
-/* ---- connections ----------------------------------------------------------- */
-
-static PyObject *sock_unconnect(PyObject *module, PyObject *const *args,
-                                Py_ssize_t nargs)
-{
-    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-    int fd, error;
-    socklen_t size = sizeof error;
-
-    (void)module;
-    if (accel_check_count("sock_unconnect", nargs, 1, 1) != 0)
-        return NULL;
-    if (!is_socket(args[0]))
-        return PyBool_FromLong(0);
-    if (socket_fd(args[0], &fd) != 0)
-        return NULL;
-    if (connect(fd, &nobody, sizeof nobody) != 0)
-        return PyBool_FromLong(0);
-    /* What the socket says of its end must not be taken for the next one's. */
-    (void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    return PyBool_FromLong(1);
-}
-
 /* ---- files ---------------------------------------------------------------- */
 
 static PyObject *fd_read(PyObject *module, PyObject *const *args,
@@ -522,7 +499,6 @@ static PyMethodDef methods[] = {
            "sock_send(sock, data, flags=0) -> count or None"),
     METHOD("sock_sendto", accel_sock_sendto,
            "sock_sendto(sock, data, flags, address) -> count or None"),
-    METHOD("sock_unconnect", sock_unconnect, "sock_unconnect(sock) -> bool"),
     METHOD("fd_read", fd_read, "fd_read(fd, size) -> bytes or None"),
     METHOD("fd_write", fd_write, "fd_write(fd, data) -> count or None"),
     {NULL, NULL, 0, NULL},
