@@ -9,6 +9,7 @@ import threading
 import time
 
 import gevent
+import gevent.os
 import pytest
 
 from gevent import subprocess
@@ -27,6 +28,49 @@ def test_exit_codes():
     assert Popen("exit 7", shell=True).wait() == 7
     assert Popen("kill -9 $$", shell=True).wait() == -9
     assert subprocess.call(["true"]) == 0
+
+
+def test_others_run_between_starts():
+    """Who starts many children in a row does not hold up the rest."""
+    read, write = os.pipe()
+    try:
+        started, events = [], []
+
+        def watch():
+            gevent.os.nb_read(read, 1)
+            events.append(len(started))
+
+        gevent.os.make_nonblocking(read)
+        watching = gevent.spawn(watch)
+        gevent.sleep(0)
+        os.write(write, b"x")
+        for _ in range(3):
+            started.append(Popen(["true"]))
+        for child in started:
+            assert child.wait() == 0
+        watching.join()
+        assert events[0] < 3
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+def test_a_kill_loses_no_child(monkeypatch):
+    """It comes before the child is started, or after."""
+    started, children = [], []
+    fork_exec = subprocess.fork_exec
+
+    def counted(*args):
+        started.append(1)
+        return fork_exec(*args)
+
+    monkeypatch.setattr(subprocess, "fork_exec", counted)
+    starting = gevent.spawn(lambda: children.append(Popen(["true"])))
+    gevent.sleep(0)
+    starting.kill()
+    assert len(started) == len(children)
+    for child in children:
+        assert child.wait() == 0
 
 
 def test_others_run_while_a_child_does():

@@ -245,6 +245,7 @@ class Popen(__subprocess__.Popen):
                  threadpool=None):
         if threadpool is not None:
             self.threadpool = threadpool
+        _let_others_run()
         self.result = AsyncResult()
         self._bufsize = -1 if bufsize is None else bufsize
         if close_fds is _PLATFORM_DEFAULT_CLOSE_FDS:
@@ -581,6 +582,15 @@ class Popen(__subprocess__.Popen):
         if self.returncode is None or not greenlets.ready():
             stdout, stderr = greenlets.partial_outputs()
             raise TimeoutExpired(self.args, timeout, stdout, stderr)
+
+
+def _let_others_run():
+    # Starting a child takes its time, and who starts many never waits. Once it
+    # runs there is no giving up any more: an exception would lose the child.
+    hub = get_hub()
+    if getcurrent() is not hub:
+        hub.loop.poll_next()
+        sleep(0)
 
 
 class _Link:
