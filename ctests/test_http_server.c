@@ -163,6 +163,7 @@ static void limits(void **state)
         .line_limit = 30,
         .field_limit = 3,
         .head_limit = 100,
+        .field_bytes = 60,
         .extension_limit = 40,
         .trailer_limit = 50,
         .body_limit = 20,
@@ -182,6 +183,12 @@ static void limits(void **state)
         {"GET / HTTP/1.1\r\nHost: a\r\nA: 4567890123456789012345678901234567"
          "89012345678901234567890123456789012345678901234567890123456789",
          "431|closed"},
+        {"GET / HTTP/1.1\r\nHost: a\r\nA: 45678901234567890123456789012345"
+         "6789012345678901234567890\r\n\r\n", "200 GET / |"},
+        {"GET / HTTP/1.1\r\nHost: a\r\nA: 45678901234567890123456789012345"
+         "67890123456789012345678901\r\n\r\n", "431|closed"},
+        {"GET / HTTP/1.1\r\nHost: a\r\nA: 45678901234567890123456789012345"
+         "678901234567890123456789012", "431|closed"},
         {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 21\r\n\r\n",
          "413|closed"},
         {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n"

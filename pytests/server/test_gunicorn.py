@@ -361,6 +361,28 @@ def test_limits(start):
     assert server.ask("/", "A: 1")[0] == 200
 
 
+def test_the_limit_of_a_header(start):
+    server = start("limit_request_field_size = 200")
+    assert server.ask("/", "A: " + "1" * 197)[0] == 200
+    assert server.ask("/", "A: " + "1" * 198)[0] == 431
+    server = start("limit_request_field_size = 0")
+    assert server.ask("/", "A: " + "1" * 20000)[0] == 200
+
+
+@pytest.mark.parametrize("target, path, query", [
+    ("http://h/environ?a=b", "/environ", "a=b"),
+    ("HTTPS://h:80/environ", "/environ", ""),
+    ("/environ#x?y", "/environ", ""), ("/environ?a#b", "/environ", "a"),
+    ("/environ?http://x/y", "/environ", "http://x/y")])
+@pytest.mark.parametrize("headers", [[], ["Connection: Upgrade",
+                                          "Upgrade: something"]])
+def test_targets(start, target, path, query, headers):
+    environ = eval(start().ask(target, *headers)[2])
+    assert environ["PATH_INFO"] == path
+    assert environ["QUERY_STRING"] == query
+    assert environ["RAW_URI"] == target
+
+
 @both_ways
 def test_so_many_connections(start, tls):
     server = start("worker_connections = 2", "keepalive = 50", *TLS * tls)
@@ -538,13 +560,18 @@ def test_early_hints(start, tls):
 
 
 @both_ways
-def test_an_answer_by_the_socket(start, tls):
-    server = start(*TLS * tls)
+@pytest.mark.parametrize("more", [b"", b"Connection: Upgrade\r\nUpgrade: x\r\n"])
+def test_an_answer_by_the_socket(start, tls, more):
+    server = start("accesslog = '-'", *TLS * tls)
     for _ in range(3):
         with connected(server, tls) as sock:
-            sock.sendall(b"GET /socket HTTP/1.1\r\nHost: h\r\n\r\n")
+            sock.sendall(b"GET /socket HTTP/1.1\r\nHost: h\r\n%s\r\n" % more)
             assert read_all(sock) == b"raw %d" % sock.getsockname()[1]
+    with connected(server, tls) as sock:
+        assert server.ask("/last", sock=sock)[0] == 200
+    server.until(lambda: "GET /last" in server.output())
     assert "Error" not in server.output()
+    assert "GET /socket" not in server.output()
 
 
 @both_ways

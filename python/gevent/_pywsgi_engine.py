@@ -40,9 +40,9 @@ _NS = 1_000_000_000
 _NO_LIMIT = -1
 
 if AVAILABLE:
-    from libgcore._accel import (HTTP_LENIENT, HTTP_MAY_PROXY, HTTP_REPORT,
-                                 HTTP_UPGRADE, HttpExchange, HttpInput,
-                                 HttpServer)
+    from libgcore._accel import (HTTP_LENIENT, HTTP_MAY_PROXY,
+                                 HTTP_PLAIN_STATUS, HTTP_REPORT, HTTP_UPGRADE,
+                                 HttpExchange, HttpInput, HttpServer)
 else:
     HttpExchange = HttpInput = object
 
@@ -55,7 +55,8 @@ def engine_options(server):
     """The engine's options for a `WSGIServer`."""
     options = {
         "flags": (HTTP_REPORT | (0 if server.strict else HTTP_LENIENT)
-                  | (HTTP_MAY_PROXY if server._may_be_proxied else 0)),
+                  | (HTTP_MAY_PROXY if server._may_be_proxied else 0)
+                  | (HTTP_PLAIN_STATUS if server._plain_status else 0)),
         "line_limit": server.max_request_line,
         "field_limit": server.max_headers,
         "head_limit": server.max_header_bytes or _HEAD_LIMIT,

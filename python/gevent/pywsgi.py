@@ -942,6 +942,9 @@ class WSGIServer(StreamServer):
     #: More options of the engine.
     _engine_limits = {}
 
+    #: Whether it refuses most with status 400, as upstream does.
+    _plain_status = True
+
     #: Whether it takes PROXY headers, for a subclass to judge.
     _may_be_proxied = False
 

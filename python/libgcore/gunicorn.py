@@ -105,6 +105,8 @@ def _adapt(worker, environ, raw_headers, proxy):
     if trusted and worker.forwarder_headers or worker.cfg.header_map != "drop":
         _take_underscored(worker.cfg, environ, raw_headers(),
                           worker.forwarder_headers if trusted else ())
+    if environ["PATH_INFO"][:1] != "/" or "#" in environ["RAW_URI"]:
+        _take_target(environ)
     if environ["SCRIPT_NAME"]:
         _cut_script_name(environ)
     if worker.asks_before:
@@ -151,6 +153,17 @@ def _take_underscored(cfg, environ, headers, allowed):
             raise InvalidInput(f"Invalid header name: {name}")
 
 
+def _take_target(environ):
+    """Of a target with a scheme and a host, or a fragment, what remains."""
+    target = environ["RAW_URI"].partition("#")[0]
+    path, _, query = target.partition("?")
+    if path[:1] != "/" and "://" in path:
+        host = path.partition("://")[2]
+        path = "/" + host.partition("/")[2]
+    environ["PATH_INFO"] = pywsgi.unquote_latin1(path)
+    environ["QUERY_STRING"] = query
+
+
 def _cut_script_name(environ):
     name, path = environ["SCRIPT_NAME"], environ["PATH_INFO"]
     if not path.startswith(name):
@@ -169,8 +182,8 @@ def _head_lines(block):
 
 def _tell(worker, handler, sent):
     """After an answer: the access log, and the hook."""
-    if handler.environ is None:
-        return
+    if handler.environ is None or not handler.code:
+        return  # the application has answered otherwise
     request = _Request(handler.environ)
     response = _Response(handler, sent)
     took = timedelta(seconds=handler.time_finish - handler.time_start)
@@ -316,8 +329,14 @@ class _Handler(pywsgi.WSGIHandler):
 
     def read_request(self, raw_requestline):
         result = super().read_request(raw_requestline)
-        if not self.server.worker.cfg.keepalive:
+        cfg = self.server.worker.cfg
+        if not cfg.keepalive:
             self.close_connection = True
+        limit = cfg.limit_request_field_size
+        if limit and any(len(name) + len(value) + len(": ") > limit
+                         for name, value in self.headers.items()):
+            raise InvalidRequest("Header field too long",
+                                 "431 Request Header Fields Too Large")
         return result
 
     def run_application(self):
@@ -369,14 +388,16 @@ class _Server(pywsgi.WSGIServer):
 
     handler_class = _Handler
     strict = True
+    _plain_status = False
 
     def __init__(self, worker, listener, **arguments):
         self.worker = worker
         self._exchanges = {
             _Handler: _ToldExchange if worker.is_told else _Exchange}
         self._may_be_proxied = worker.proxy_version != "off"
-        if not worker.cfg.keepalive:
-            self._engine_limits = {"requests": 1}
+        self._engine_limits = {
+            "requests": 0 if worker.cfg.keepalive else 1,
+            "field_bytes": worker.cfg.limit_request_field_size}
         super().__init__(listener, worker.wsgi, log=None,
                          error_log=worker.log.error_log, **arguments)
 
@@ -515,7 +536,7 @@ class Worker(base.Worker):
             "max_request_line": cfg.limit_request_line or _NO_LIMIT,
             "max_headers": cfg.limit_request_fields,
             "max_header_bytes":
-                size and cfg.limit_request_fields * (size + 2) + 4,
+                cfg.limit_request_fields * (size + 2) + 4 if size else None,
             "max_connections": self.worker_connections,
             "idle_timeout": cfg.keepalive or None,
             "header_timeout": cfg.timeout or None,

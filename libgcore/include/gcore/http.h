@@ -117,6 +117,8 @@ typedef struct gcore_http_request gcore_http_request;
  *                    follow each other quickly may wait to be sent together
  *                    (200 us), even if the hub has no turn meanwhile: see
  *                    gcore_http_write
+ *   field_bytes      bytes of one header line, its end aside (no limit but
+ *                    head_limit); beyond it: 431
  */
 typedef struct gcore_http_options {
     size_t size;
@@ -138,6 +140,7 @@ typedef struct gcore_http_options {
     uint32_t buffer;
     int64_t discard;
     int64_t coalesce;
+    uint32_t field_bytes;
 } gcore_http_options;
 
 /*

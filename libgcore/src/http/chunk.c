@@ -22,7 +22,8 @@ void gcore__http_chunks_init(gcore__http_chunks *chunks,
 {
     *chunks = (gcore__http_chunks){
         .trailer_rules = {.field_limit = field_limit,
-                          .head_limit = trailer_limit},
+                          .head_limit = trailer_limit,
+                          .field_bytes = UINT32_MAX},
         .overhead = (int64_t)extension_limit + CHUNK_FRAME,
     };
 }

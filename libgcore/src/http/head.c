@@ -24,12 +24,13 @@ static gcore__http_refusal check_beginning(const char *bytes, size_t size)
     return GCORE__HTTP_FINE;
 }
 
-/* Whether the fields, up to `size`, are too much. */
+/* Whether the fields, up to `size`, are too much; the last has so many bytes,
+ * its end aside. */
 static gcore__http_refusal check_limits(const gcore__http_scan *scan,
                                         const gcore__http_rules *rules,
-                                        size_t size)
+                                        size_t size, size_t last)
 {
-    if (size - scan->fields > rules->head_limit)
+    if (size - scan->fields > rules->head_limit || last > rules->field_bytes)
         return GCORE__HTTP_FIELDS_LONG;
     return scan->lines > rules->field_limit ? GCORE__HTTP_FIELDS_MANY
                                             : GCORE__HTTP_FINE;
@@ -54,7 +55,7 @@ gcore__http_refusal gcore__http_scan_fields(gcore__http_scan *scan,
                                             const char *bytes, size_t size,
                                             size_t *end)
 {
-    size_t next;
+    size_t next, last;
 
     *end = 0;
     while ((next = next_line(scan, bytes, size)) != 0) {
@@ -69,11 +70,13 @@ gcore__http_refusal gcore__http_scan_fields(gcore__http_scan *scan,
         }
         scan->line = (uint32_t)next;
         scan->lines++;
-        refusal = check_limits(scan, rules, next);
+        refusal = check_limits(scan, rules, next, length - 2);
         if (refusal)
             return refusal;
     }
-    return check_limits(scan, rules, size);
+    /* Of an unfinished line the end may have come in part. */
+    last = size - scan->line;
+    return check_limits(scan, rules, size, last ? last - 1 : 0);
 }
 
 static gcore__http_refusal read_version(const char *text, size_t size,

@@ -22,6 +22,7 @@ typedef struct gcore__http_rules {
     uint32_t line_limit;
     uint32_t field_limit;
     uint32_t head_limit;
+    uint32_t field_bytes;
     int64_t body_limit;
 } gcore__http_rules;
 

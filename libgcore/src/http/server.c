@@ -60,6 +60,7 @@ static int read_options(const gcore_http_options *given,
     set_bytes(&options->head_limit, 65536);
     set_number(&options->extension_limit, 8192);
     set_bytes(&options->trailer_limit, 8192);
+    set_number(&options->field_bytes, UINT32_MAX);
     set_number(&options->turn, 16);
     set_number(&options->buffer, 65536);
     set_time(&options->body_limit, INT64_MAX);
@@ -80,6 +81,7 @@ static gcore__http_rules rules_of(const gcore_http_options *options)
         .line_limit = options->line_limit,
         .field_limit = options->field_limit,
         .head_limit = options->head_limit,
+        .field_bytes = options->field_bytes,
         .body_limit = options->body_limit,
     };
 }

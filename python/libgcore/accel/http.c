@@ -730,6 +730,7 @@ static int read_option(gcore_http_options *options, const char *name,
     COUNT(line_limit)
     COUNT(field_limit)
     COUNT(head_limit)
+    COUNT(field_bytes)
     COUNT(buffer)
     COUNT(connections)
     COUNT(requests)
@@ -1029,8 +1030,9 @@ static int add_numbers(PyObject *module)
                                    GCORE_HTTP_PROXY |
                                        GCORE_HTTP_PROXY_OPTIONAL) ||
            PyModule_AddIntConstant(module, "HTTP_REPORT",
-                                   GCORE_HTTP_REPORT |
-                                       GCORE_HTTP_PLAIN_STATUS)
+                                   GCORE_HTTP_REPORT) ||
+           PyModule_AddIntConstant(module, "HTTP_PLAIN_STATUS",
+                                   GCORE_HTTP_PLAIN_STATUS)
                ? -1
                : 0;
 }
