@@ -420,7 +420,7 @@ static void nothing_allocates_after_new(void **state)
                                     GCORE_COMPLETE, ios[i]));
     }
     while (got < 3 * MANY) {
-        int count = gcore_hub_poll(hub, out, 3 * MANY, after(PATIENCE));
+        int count = hub_poll_again(hub, out, 3 * MANY, after(PATIENCE));
 
         assert_true(count > 0);
         got += count;
@@ -456,7 +456,7 @@ static void no_memory_in_child(void *arg)
     }
     CHILD_CHECK(gcore_hub_after_fork(it->hub) == 0);
     make_ready(it->ends);
-    CHILD_CHECK(gcore_hub_poll(it->hub, &out, 1, after(PATIENCE)) == 1);
+    CHILD_CHECK(hub_poll_again(it->hub, &out, 1, after(PATIENCE)) == 1);
     CHILD_CHECK(out.arg == it->watch);
 }
 

@@ -98,7 +98,7 @@ static void closing_each_watch_tells_it(void **state)
         assert_ok(gcore_watch_close(watches[i]));
     while (got < KINDS) {
         int count =
-            gcore_hub_poll(hub, out, KINDS - got, after(PATIENCE));
+            hub_poll_again(hub, out, KINDS - got, after(PATIENCE));
 
         assert_true(count > 0);
         for (int i = 0; i < count; i++) {
@@ -111,7 +111,7 @@ static void closing_each_watch_tells_it(void **state)
         assert_int_equal(each[i].count, 1);
         gcore_watch_unref(watches[i]);
     }
-    assert_error(gcore_hub_poll(hub, out, 1, GCORE_FOREVER), -GCORE_EIDLE);
+    assert_error(hub_poll_again(hub, out, 1, GCORE_FOREVER), -GCORE_EIDLE);
     hub_end(hub);
     close_pipe(ends);
     child_end(child, hold);
@@ -180,7 +180,7 @@ static void *wait_in_it(void *arg)
         waiting->result =
             waiting->run
                 ? gcore_hub_run(waiting->hub)
-                : gcore_hub_poll(waiting->hub, &out, 1, GCORE_FOREVER);
+                : hub_poll_again(waiting->hub, &out, 1, GCORE_FOREVER);
     while (waiting->result == -EBUSY);
     return NULL;
 }
@@ -232,7 +232,7 @@ static void close_from_within(void **state)
     assert_ok(gcore_timer_new(hub, &timer));
     assert_ok(gcore_watch_start(timer, 0, after(PATIENCE), tell, &one));
     assert_ok(gcore_hub_post(hub, close_hub, hub));
-    assert_error(gcore_hub_poll(hub, out, 2, after(PATIENCE)), -ESHUTDOWN);
+    assert_error(hub_poll_again(hub, out, 2, after(PATIENCE)), -ESHUTDOWN);
     assert_int_equal(one.count, 1);
     assert_int_equal(one.result, -ECANCELED);
     gcore_watch_unref(timer);

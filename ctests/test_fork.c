@@ -37,10 +37,10 @@ static void idle_in_child(void *arg)
     gcore_hub *hub = arg;
     gcore_completion out;
 
-    CHILD_CHECK(gcore_hub_poll(hub, &out, 1, after(PATIENCE)) ==
+    CHILD_CHECK(hub_poll_again(hub, &out, 1, after(PATIENCE)) ==
                 -GCORE_EIDLE);
     CHILD_CHECK(gcore_hub_post(hub, GCORE_COMPLETE, NULL) == 0);
-    CHILD_CHECK(gcore_hub_poll(hub, &out, 1, after(PATIENCE)) == 1);
+    CHILD_CHECK(hub_poll_again(hub, &out, 1, after(PATIENCE)) == 1);
     CHILD_CHECK(gcore_hub_close(hub) == 0);
 }
 
@@ -53,7 +53,7 @@ static void an_idle_hub(void **state)
 
         in_child(idle_in_child, hub);
         assert_ok(gcore_hub_post(hub, GCORE_COMPLETE, NULL));
-        assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), 1);
+        assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)), 1);
         hub_end(hub);
     }
 }
@@ -79,17 +79,17 @@ static void watched_in_child(void *arg)
     if (it->explicitly)
         CHILD_CHECK(gcore_hub_after_fork(it->hub) == 0);
     /* The fork watch is told first, then what is ready. */
-    CHILD_CHECK(gcore_hub_poll(it->hub, out, 1, after(PATIENCE)) == 1);
+    CHILD_CHECK(hub_poll_again(it->hub, out, 1, after(PATIENCE)) == 1);
     CHILD_CHECK(out[0].arg == it->fork);
     gcore_watch_stop(it->fork);
-    CHILD_CHECK(gcore_hub_poll(it->hub, out, 4, after(3 * MS)) >= 0);
+    CHILD_CHECK(hub_poll_again(it->hub, out, 4, after(3 * MS)) >= 0);
     make_pipe(own);
     CHILD_CHECK(gcore_io_new(it->hub, own[0], GCORE_READ, &mine) == 0);
     CHILD_CHECK(gcore_watch_start(mine, GCORE_ONCE, GCORE_FOREVER,
                                   GCORE_COMPLETE, mine) == 0);
     make_ready(own);
     for (bool seen = false; !seen;) {
-        int got = gcore_hub_poll(it->hub, out, 4, after(PATIENCE));
+        int got = hub_poll_again(it->hub, out, 4, after(PATIENCE));
 
         CHILD_CHECK(got > 0);
         for (int i = 0; i < got; i++) {
@@ -100,7 +100,7 @@ static void watched_in_child(void *arg)
     /* The inherited registration: readable in this process too. */
     make_ready(it->ends);
     for (bool seen = false; !seen;) {
-        int got = gcore_hub_poll(it->hub, out, 4, after(PATIENCE));
+        int got = hub_poll_again(it->hub, out, 4, after(PATIENCE));
 
         CHILD_CHECK(got > 0);
         for (int i = 0; i < got; i++)
@@ -135,7 +135,7 @@ static void started_watches(void **state)
         /* The child closed its copies of everything. */
         assert_int_equal(gcore_hub_poll(it.hub, out, 4, GCORE_NOW), 0);
         make_ready(it.ends);
-        assert_int_equal(gcore_hub_poll(it.hub, out, 4, after(PATIENCE)), 1);
+        assert_int_equal(hub_poll_again(it.hub, out, 4, after(PATIENCE)), 1);
         assert_ptr_equal(out[0].arg, it.io);
         end_watch(it.io);
         end_watch(it.timer);
@@ -168,7 +168,7 @@ static void a_descriptor_closed_in_the_child(void **state)
         assert_int_equal(gcore_hub_poll(it.hub, &out, 1, GCORE_NOW), 0);
         in_child(closed_at_once_in_child, &it);
         make_ready(it.ends);
-        assert_int_equal(gcore_hub_poll(it.hub, &out, 1, after(PATIENCE)), 1);
+        assert_int_equal(hub_poll_again(it.hub, &out, 1, after(PATIENCE)), 1);
         assert_ptr_equal(out.arg, it.io);
         end_watch(it.io);
         hub_end(it.hub);
@@ -188,10 +188,10 @@ static void posted_in_child(void *arg)
     struct posted *posted = arg;
     gcore_completion out[8];
 
-    CHILD_CHECK(gcore_hub_poll(posted->hub, out, 8, after(PATIENCE)) ==
+    CHILD_CHECK(hub_poll_again(posted->hub, out, 8, after(PATIENCE)) ==
                 posted->count);
     CHILD_CHECK(gcore_hub_post(posted->hub, GCORE_COMPLETE, NULL) == 0);
-    CHILD_CHECK(gcore_hub_poll(posted->hub, out, 8, after(PATIENCE)) == 1);
+    CHILD_CHECK(hub_poll_again(posted->hub, out, 8, after(PATIENCE)) == 1);
 }
 
 static void pending_posts(void **state)
@@ -203,7 +203,7 @@ static void pending_posts(void **state)
     for (int i = 0; i < posted.count; i++)
         assert_ok(gcore_hub_post(posted.hub, GCORE_COMPLETE, NULL));
     in_child(posted_in_child, &posted);
-    assert_int_equal(gcore_hub_poll(posted.hub, out, 8, after(PATIENCE)),
+    assert_int_equal(hub_poll_again(posted.hub, out, 8, after(PATIENCE)),
                      posted.count);
     hub_end(posted.hub);
 }
@@ -255,7 +255,7 @@ static void called_in_child(void *arg)
     struct calling *it = arg;
     gcore_completion out;
 
-    CHILD_CHECK(gcore_hub_poll(it->hub, &out, 1, after(PATIENCE)) ==
+    CHILD_CHECK(hub_poll_again(it->hub, &out, 1, after(PATIENCE)) ==
                 -GCORE_EIDLE);
     CHILD_CHECK(gcore_hub_close(it->hub) == 0);
 }
@@ -414,7 +414,7 @@ static void one_of_two_in_child(void *arg)
     gcore_completion out;
 
     CHILD_CHECK(gcore_hub_post(hubs[0], GCORE_COMPLETE, hubs) == 0);
-    CHILD_CHECK(gcore_hub_poll(hubs[0], &out, 1, after(PATIENCE)) == 1);
+    CHILD_CHECK(hub_poll_again(hubs[0], &out, 1, after(PATIENCE)) == 1);
     CHILD_CHECK(gcore_hub_close(hubs[1]) == 0);
     CHILD_CHECK(gcore_hub_close(hubs[0]) == 0);
 }
@@ -428,7 +428,7 @@ static void several_hubs(void **state)
     in_child(one_of_two_in_child, hubs);
     for (int i = 0; i < 2; i++) {
         assert_ok(gcore_hub_post(hubs[i], GCORE_COMPLETE, NULL));
-        assert_int_equal(gcore_hub_poll(hubs[i], &out, 1, after(PATIENCE)),
+        assert_int_equal(hub_poll_again(hubs[i], &out, 1, after(PATIENCE)),
                          1);
         hub_end(hubs[i]);
     }
@@ -483,7 +483,7 @@ static void noise_in_child(void *arg)
 
     gcore_hub_poll(noise->hub, &out, 1, GCORE_NOW);
     CHILD_CHECK(gcore_hub_post(noise->hub, GCORE_COMPLETE, &mark) == 0);
-    CHILD_CHECK(gcore_hub_poll(noise->hub, &out, 1, after(PATIENCE)) == 1);
+    CHILD_CHECK(hub_poll_again(noise->hub, &out, 1, after(PATIENCE)) == 1);
     CHILD_CHECK(out.arg == &mark);
     CHILD_CHECK(gcore_hub_close(noise->hub) == 0);
 }
@@ -541,7 +541,7 @@ static void busy_in_child(void *arg)
     poll_for(busy->hub, out, 2 + busy->queued);
     for (int i = 0; i < 2 + busy->queued; i++)
         CHILD_CHECK(out[i].result == -ECANCELED);
-    CHILD_CHECK(gcore_hub_poll(busy->hub, out, 1, after(PATIENCE)) ==
+    CHILD_CHECK(hub_poll_again(busy->hub, out, 1, after(PATIENCE)) ==
                 -GCORE_EIDLE);
     CHILD_CHECK(gcore_pool_counters(busy->pool, &stats) == 0);
     CHILD_CHECK(stats.threads == 0 && stats.queued == 0 &&
@@ -622,11 +622,11 @@ static void swift_in_child(void *arg)
     CHILD_CHECK(gcore_hub_after_fork(swift->hub) == 0);
     CHILD_CHECK(gcore_pool_after_fork(swift->pool) == 0);
     for (int i = 0; i < swift->pending; i++) {
-        CHILD_CHECK(gcore_hub_poll(swift->hub, &out, 1, after(PATIENCE)) ==
+        CHILD_CHECK(hub_poll_again(swift->hub, &out, 1, after(PATIENCE)) ==
                     1);
         CHILD_CHECK(out.result == 7 || out.result == -ECANCELED);
     }
-    CHILD_CHECK(gcore_hub_poll(swift->hub, &out, 1, after(PATIENCE)) ==
+    CHILD_CHECK(hub_poll_again(swift->hub, &out, 1, after(PATIENCE)) ==
                 -GCORE_EIDLE);
 }
 

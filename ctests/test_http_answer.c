@@ -315,7 +315,7 @@ static void waiting_in_vain(void **state)
         ;
     assert_ok(gcore_http_wait_sent(request, after(MS), tell, &end_of));
     while (end_of.count == 0)
-        assert_int_equal(gcore_hub_poll(it.hub, &out, 1, after(MS)), 0);
+        assert_int_equal(hub_poll_again(it.hub, &out, 1, after(MS)), 0);
     assert_int_equal(end_of.result, -ETIMEDOUT);
     assert_ok(gcore_http_wait_sent(request, GCORE_FOREVER, tell, &end_of));
     gcore_http_cancel_sent(request);
@@ -606,7 +606,7 @@ static void data_for_nobody(void **state)
     taking_open(&it, &options);
     request = begin_large(&it, &end_of[0]);
     while (end_of[0].count == 0)
-        assert_true(gcore_hub_poll(it.hub, &out, 1, after(MS)) <= 0);
+        assert_true(hub_poll_again(it.hub, &out, 1, after(MS)) <= 0);
     assert_int_equal(end_of[0].result, -ETIMEDOUT);
     gcore_http_request_unref(request);
     peer_close(&one);

@@ -62,7 +62,7 @@ static void answer(job *it, int64_t size)
 static void turn(echo_server *it, gcore_pool *pool)
 {
     gcore_completion out[BATCH];
-    int count = gcore_hub_poll(it->hub, out, BATCH, after(MS));
+    int count = hub_poll_again(it->hub, out, BATCH, after(MS));
 
     for (int i = 0; i < count; i++) {
         if (out[i].arg != &token)

@@ -42,14 +42,14 @@ static void completions(void **state)
     peer_open(&two, &it);
     peer_say(&one, GET);
     peer_say(&two, GET);
-    assert_int_equal(gcore_hub_poll(it.hub, out, 4, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(it.hub, out, 4, after(PATIENCE)), 1);
     assert_ptr_equal(out[0].arg, &token);
     assert_int_equal(out[0].result, 2);
     assert_int_equal(stats_of(&it).waiting, 2);
     assert_int_equal(stats_of(&it).active, 2);
     /* One is left, and told of again. */
     assert_int_equal(gcore_http_server_take(it.server, requests, 1), 1);
-    assert_int_equal(gcore_hub_poll(it.hub, out, 4, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(it.hub, out, 4, after(PATIENCE)), 1);
     assert_int_equal(out[0].result, 1);
     assert_int_equal(gcore_http_server_take(it.server, requests + 1, 3), 1);
     assert_int_equal(gcore_http_server_take(it.server, requests, 0), -EINVAL);
@@ -60,7 +60,7 @@ static void completions(void **state)
     assert_int_equal(stats_of(&it).idle, 2);
     /* The end is told, last. */
     assert_ok(gcore_http_server_close(it.server));
-    assert_int_equal(gcore_hub_poll(it.hub, out, 4, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(it.hub, out, 4, after(PATIENCE)), 1);
     assert_int_equal(out[0].result, -ECANCELED);
     peer_close(&one);
     peer_close(&two);
@@ -292,7 +292,7 @@ static void turn_until_closed(echo_server *it, peer *from)
     settle(it, from);
     while (!from->closed) {
         assert_true(gcore_clock() < deadline);
-        gcore_hub_poll(it->hub, &out, 1, after(MS));
+        hub_poll_again(it->hub, &out, 1, after(MS));
         settle(it, from);
     }
 }
@@ -364,7 +364,7 @@ static void waiting_for_a_body(void **state)
     assert_error(gcore_http_wait_body(request, after(MS), tell, &told_of),
                  -EALREADY);
     while (told_of.count == 0)
-        gcore_hub_poll(it.hub, &out, 1, after(MS));
+        hub_poll_again(it.hub, &out, 1, after(MS));
     assert_int_equal(told_of.result, -ETIMEDOUT);
     assert_ok(gcore_http_wait_body(request, GCORE_FOREVER, tell, &told_of));
     gcore_http_cancel_body(request);
@@ -407,7 +407,7 @@ static void a_peer_that_does_not_read(void **state)
                                  sizeof much));
     gcore_http_request_unref(request);
     while (stats_of(&it).connections)
-        gcore_hub_poll(it.hub, &out, 1, after(MS));
+        hub_poll_again(it.hub, &out, 1, after(MS));
     assert_int_equal(stats_of(&it).timeouts, 1);
     peer_close(&one);
     echo_close(&it);
@@ -555,7 +555,7 @@ static void turn_until_connections(echo_server *it, uint64_t count)
 
     while (stats_of(it).connections != count) {
         assert_true(gcore_clock() < deadline);
-        gcore_hub_poll(it->hub, &out, 1, after(MS));
+        hub_poll_again(it->hub, &out, 1, after(MS));
     }
 }
 
@@ -568,7 +568,7 @@ static gcore_http_request *await_request(echo_server *it, peer *from)
     (void)from;
     while (gcore_http_server_take(it->server, &request, 1) == 0) {
         assert_true(gcore_clock() < deadline);
-        gcore_hub_poll(it->hub, &out, 1, after(MS));
+        hub_poll_again(it->hub, &out, 1, after(MS));
     }
     return request;
 }
@@ -643,7 +643,7 @@ static void out_of_descriptors(void **state)
     none.rlim_cur = (rlim_t)one.fd + 1;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
     for (int i = 0; i < 5; i++)
-        gcore_hub_poll(it.hub, &out, 1, after(MS));
+        hub_poll_again(it.hub, &out, 1, after(MS));
     assert_int_equal(stats_of(&it).accepted, 0);
     assert_true(hub_stats(it.hub).turns < 100);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
@@ -674,7 +674,7 @@ static void out_of_descriptors_for_long(void **state)
     none.rlim_cur = (rlim_t)one.fd + 1;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
     while (stats_of(&it).dropped == 0)
-        gcore_hub_poll(it.hub, &out, 1, after(SECOND));
+        hub_poll_again(it.hub, &out, 1, after(SECOND));
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     assert_int_equal(stats_of(&it).accepted, 0);
     settle(&it, &one);
@@ -762,7 +762,7 @@ static void draining_in_vain(void **state)
     request = take(&it, &one);
     assert_ok(gcore_http_server_drain(it.server, after(MS), tell, &told_of));
     while (told_of.count == 0)
-        gcore_hub_poll(it.hub, &out, 1, after(MS));
+        hub_poll_again(it.hub, &out, 1, after(MS));
     assert_int_equal(told_of.result, -ETIMEDOUT);
     assert_ok(gcore_http_server_drain(it.server, GCORE_FOREVER, tell,
                                       &again));

@@ -26,7 +26,7 @@ static void turn_for(echo_server *it, int64_t time)
     gcore_completion out;
 
     while (gcore_clock() < until)
-        gcore_hub_poll(it->hub, &out, 1, until);
+        hub_poll_again(it->hub, &out, 1, until);
 }
 
 /* Receives all there is; how much it was. */

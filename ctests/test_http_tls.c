@@ -458,7 +458,7 @@ static void assert_quiet(void)
     net_settle(it.server.hub);
     assert_ok(gcore_check_new(it.server.hub, &watch));
     assert_ok(gcore_watch_start(watch, 0, GCORE_FOREVER, count_turn, &turns));
-    gcore_hub_poll(it.server.hub, &out, 1, after(50 * MS));
+    hub_poll_again(it.server.hub, &out, 1, after(50 * MS));
     gcore_watch_stop(watch);
     gcore_watch_unref(watch);
     assert_in_range(turns, 0, 20);

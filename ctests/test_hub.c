@@ -54,8 +54,8 @@ static void idle_hub_has_nothing_to_wait_for(void **state)
     gcore_completion out;
 
     (void)state;
-    assert_error(gcore_hub_poll(hub, &out, 1, GCORE_FOREVER), -GCORE_EIDLE);
-    assert_error(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), -GCORE_EIDLE);
+    assert_error(hub_poll_again(hub, &out, 1, GCORE_FOREVER), -GCORE_EIDLE);
+    assert_error(hub_poll_again(hub, &out, 1, after(PATIENCE)), -GCORE_EIDLE);
     assert_ok(gcore_hub_run(hub));
     assert_error(gcore_hub_poll(hub, &out, 0, GCORE_NOW), -EINVAL);
     assert_error(gcore_hub_poll(hub, &out, -1, GCORE_NOW), -EINVAL);
@@ -88,9 +88,9 @@ static void retain_and_release(void **state)
     assert_int_equal(gcore_hub_active(hub), 0);
     assert_ok(gcore_hub_retain(hub));
     assert_int_equal(gcore_hub_active(hub), 1);
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(MS)), 0);
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(MS)), 0);
     assert_ok(gcore_hub_release(hub));
-    assert_error(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), -GCORE_EIDLE);
+    assert_error(hub_poll_again(hub, &out, 1, after(PATIENCE)), -GCORE_EIDLE);
 
     /* One release too many makes up for one started watch. */
     assert_ok(gcore_timer_new(hub, &timer));
@@ -98,9 +98,9 @@ static void retain_and_release(void **state)
                                 GCORE_COMPLETE, NULL));
     assert_int_equal(gcore_hub_active(hub), 1);
     assert_ok(gcore_hub_release(hub));
-    assert_error(gcore_hub_poll(hub, &out, 1, GCORE_FOREVER), -GCORE_EIDLE);
+    assert_error(hub_poll_again(hub, &out, 1, GCORE_FOREVER), -GCORE_EIDLE);
     assert_ok(gcore_hub_retain(hub));
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(MS)), 0);
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(MS)), 0);
     gcore_watch_unref(timer);
     hub_end(hub);
 }
@@ -117,10 +117,10 @@ static void a_watch_without_keepalive_does_not_hold_the_hub(void **state)
     assert_ok(gcore_watch_set_keepalive(timer, 0));
     assert_ok(gcore_watch_start(timer, GCORE_ONCE, after(PATIENCE),
                                 GCORE_COMPLETE, NULL));
-    assert_error(gcore_hub_poll(hub, &out, 1, GCORE_FOREVER), -GCORE_EIDLE);
+    assert_error(hub_poll_again(hub, &out, 1, GCORE_FOREVER), -GCORE_EIDLE);
     assert_ok(gcore_watch_set_keepalive(timer, 1)); /* while started */
     assert_int_equal(gcore_hub_active(hub), 1);
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(MS)), 0);
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(MS)), 0);
     assert_ok(gcore_watch_set_keepalive(timer, 0));
     assert_ok(gcore_watch_set_keepalive(timer, 0));
     assert_int_equal(gcore_hub_active(hub), 0);
@@ -152,7 +152,7 @@ static void wake_ends_a_wait(void **state)
     for (int i = 0; i < 20; i++) {
         /* A wake-up that comes first is not lost either. */
         assert_ok(gcore_hub_wake(hub));
-        assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), 0);
+        assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)), 0);
     }
     gcore_hub_release(hub);
     hub_end(hub);
@@ -191,7 +191,7 @@ static void *poll_long(void *arg)
     int got;
 
     do /* busy while the other thread looks whether this one is in it */
-        got = gcore_hub_poll(arg, &out, 1, after(PATIENCE));
+        got = hub_poll_again(arg, &out, 1, after(PATIENCE));
     while (got == -EBUSY);
     return (void *)(intptr_t)got;
 }
@@ -228,10 +228,10 @@ static void stop_ends_a_run(void **state)
     assert_ok(gcore_hub_post(hub, stop_hub, hub));
     assert_error(gcore_hub_run(hub), -GCORE_ESTOPPED);
     assert_ok(gcore_hub_stop(hub));
-    assert_error(gcore_hub_poll(hub, &out, 1, after(PATIENCE)),
+    assert_error(hub_poll_again(hub, &out, 1, after(PATIENCE)),
                  -GCORE_ESTOPPED);
     /* Told once. */
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(MS)), 0);
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(MS)), 0);
     gcore_hub_release(hub);
     assert_ok(gcore_hub_run(hub));
     hub_end(hub);
@@ -313,13 +313,13 @@ static void one_completion_more_than_fits(void **state)
     for (int i = 0; i < 7; i++)
         assert_ok(gcore_hub_post(hub, GCORE_COMPLETE, &marks[i]));
     for (int i = 0; i < 7;) {
-        int got = gcore_hub_poll(hub, out, 3, after(PATIENCE));
+        int got = hub_poll_again(hub, out, 3, after(PATIENCE));
 
         assert_int_equal(got, i < 6 ? 3 : 1);
         for (int j = 0; j < got; j++)
             assert_ptr_equal(out[j].arg, &marks[i++]);
     }
-    assert_error(gcore_hub_poll(hub, out, 3, GCORE_FOREVER), -GCORE_EIDLE);
+    assert_error(hub_poll_again(hub, out, 3, GCORE_FOREVER), -GCORE_EIDLE);
     hub_end(hub);
 }
 
@@ -335,7 +335,7 @@ static void run_keeps_completions_for_a_poll(void **state)
     assert_ok(gcore_hub_post(hub, tell, &one));
     assert_ok(gcore_hub_run(hub));
     assert_int_equal(one.count, 1);
-    assert_int_equal(gcore_hub_poll(hub, out, 2, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, out, 2, after(PATIENCE)), 1);
     assert_ptr_equal(out[0].arg, &mark);
     hub_end(hub);
 }
@@ -443,9 +443,9 @@ static void counters(void **state)
     assert_int_equal(stats.watches, 1);
     assert_int_equal(stats.started, 1);
     assert_int_equal(stats.pending, 0);
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)), 1);
     assert_ok(gcore_hub_post(hub, GCORE_COMPLETE, NULL));
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)), 1);
     stats = hub_stats(hub);
     assert_int_equal(stats.started, 0);
     assert_int_equal(stats.completions, 2);

@@ -67,13 +67,13 @@ static void both_directions_on(gcore_hub *hub)
     reader = io_start(hub, ends[0], GCORE_READ, 0, NULL);
     writer = io_start(hub, ends[0], GCORE_WRITE, 0, NULL);
     both = io_start(hub, ends[0], GCORE_READ | GCORE_WRITE, 0, NULL);
-    assert_int_equal(gcore_hub_poll(hub, out, 4, after(PATIENCE)), 2);
+    assert_int_equal(hub_poll_again(hub, out, 4, after(PATIENCE)), 2);
     for (int i = 0; i < 2; i++) {
         assert_true(out[i].arg == writer || out[i].arg == both);
         assert_int_equal(out[i].result, GCORE_WRITE);
     }
     make_ready(ends);
-    assert_int_equal(gcore_hub_poll(hub, out, 4, after(PATIENCE)), 3);
+    assert_int_equal(hub_poll_again(hub, out, 4, after(PATIENCE)), 3);
     for (int i = 0; i < 3; i++)
         assert_int_equal(out[i].result,
                          out[i].arg == reader   ? GCORE_READ
@@ -81,7 +81,7 @@ static void both_directions_on(gcore_hub *hub)
                                                 : GCORE_READ | GCORE_WRITE);
     gcore_watch_stop(writer);
     gcore_watch_stop(both);
-    assert_int_equal(gcore_hub_poll(hub, out, 4, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, out, 4, after(PATIENCE)), 1);
     assert_ptr_equal(out[0].arg, reader);
     gcore_watch_stop(reader);
     assert_int_equal(gcore_hub_active(hub), 0);
@@ -103,13 +103,13 @@ static void level_triggered_on(gcore_hub *hub)
     make_ready(ends);
     watch = io_start(hub, ends[0], GCORE_READ, 0, NULL);
     for (int i = 0; i < 5; i++)
-        assert_int_equal(gcore_hub_poll(hub, out, 4, after(PATIENCE)), 1);
+        assert_int_equal(hub_poll_again(hub, out, 4, after(PATIENCE)), 1);
     drain(ends);
     gcore_hub_retain(hub);
     assert_quiet(hub);
     gcore_hub_release(hub);
     make_ready(ends);
-    assert_int_equal(gcore_hub_poll(hub, out, 4, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, out, 4, after(PATIENCE)), 1);
     gcore_watch_stop(watch);
     gcore_watch_unref(watch);
     close_pipe(ends);
@@ -130,13 +130,13 @@ static void many_waiters_on(gcore_hub *hub)
         writers[i] = io_start(hub, ends[0], GCORE_WRITE, GCORE_ONCE, NULL);
     }
     while (got < 2 * MANY) {
-        int count = gcore_hub_poll(hub, out + got, 2 * MANY - got,
+        int count = hub_poll_again(hub, out + got, 2 * MANY - got,
                                    after(PATIENCE));
 
         assert_true(count > 0);
         got += count;
     }
-    assert_error(gcore_hub_poll(hub, out, 1, GCORE_FOREVER), -GCORE_EIDLE);
+    assert_error(hub_poll_again(hub, out, 1, GCORE_FOREVER), -GCORE_EIDLE);
     for (int i = 0; i < MANY; i++) {
         gcore_watch_unref(readers[i]);
         gcore_watch_unref(writers[i]);
@@ -159,7 +159,7 @@ static void deadline_on(gcore_hub *hub)
     assert_ok(gcore_io_new(hub, b[0], GCORE_READ, &ready));
     assert_ok(gcore_watch_start(ready, GCORE_ONCE, after(PATIENCE),
                                 GCORE_COMPLETE, ready));
-    assert_int_equal(gcore_hub_poll(hub, out, 2, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, out, 2, after(PATIENCE)), 1);
     assert_ptr_equal(out[0].arg, ready);
     assert_int_equal(out[0].result, GCORE_READ);
     assert_int_equal(gcore_watch_deadline(ready), GCORE_FOREVER);
@@ -167,17 +167,17 @@ static void deadline_on(gcore_hub *hub)
     assert_ok(gcore_watch_start(late, GCORE_ONCE, deadline, GCORE_COMPLETE,
                                 late));
     assert_int_equal(gcore_watch_deadline(late), deadline);
-    assert_int_equal(gcore_hub_poll(hub, out, 2, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, out, 2, after(PATIENCE)), 1);
     assert_ptr_equal(out[0].arg, late);
     assert_int_equal(out[0].result, -ETIMEDOUT);
     assert_true(gcore_clock() >= deadline);
     assert_int_equal(gcore_watch_active(late), 0);
-    assert_error(gcore_hub_poll(hub, out, 1, GCORE_FOREVER), -GCORE_EIDLE);
+    assert_error(hub_poll_again(hub, out, 1, GCORE_FOREVER), -GCORE_EIDLE);
 
     /* One that stays started ends at its deadline too. */
     drain(b);
     assert_ok(gcore_watch_start(ready, 0, after(MS), GCORE_COMPLETE, ready));
-    assert_int_equal(gcore_hub_poll(hub, out, 2, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, out, 2, after(PATIENCE)), 1);
     assert_int_equal(out[0].result, -ETIMEDOUT);
     assert_int_equal(gcore_watch_active(ready), 0);
     gcore_watch_unref(late);
@@ -199,7 +199,7 @@ static void ready_at_the_deadline_on(gcore_hub *hub)
     assert_ok(gcore_io_new(hub, ends[0], GCORE_READ, &watch));
     assert_ok(gcore_watch_start(watch, GCORE_ONCE, GCORE_NOW, GCORE_COMPLETE,
                                 watch));
-    assert_int_equal(gcore_hub_poll(hub, out, 2, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, out, 2, after(PATIENCE)), 1);
     assert_int_equal(out[0].result, GCORE_READ);
     gcore_watch_unref(watch);
     close_pipe(ends);
@@ -215,7 +215,7 @@ static void hang_up_is_readable_on(gcore_hub *hub)
     make_pipe(ends);
     watch = io_start(hub, ends[0], GCORE_READ, GCORE_ONCE, NULL);
     close(ends[1]);
-    assert_int_equal(gcore_hub_poll(hub, out, 2, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, out, 2, after(PATIENCE)), 1);
     assert_true(out[0].result & GCORE_READ);
     gcore_watch_unref(watch);
     close(ends[0]);
@@ -241,7 +241,7 @@ static void forget_ends_the_waits_on(gcore_hub *hub)
     assert_int_equal(gcore_hub_forget_fd(hub, ends[0], -EBADF), 0);
     close(ends[0]);
     assert_int_equal(gcore_watch_active(reader), 0);
-    assert_int_equal(gcore_hub_poll(hub, out, 8, after(PATIENCE)), 2);
+    assert_int_equal(hub_poll_again(hub, out, 8, after(PATIENCE)), 2);
     for (int i = 0; i < 2; i++) {
         if (out[i].arg == reader)
             assert_int_equal(out[i].result, -EBADF);
@@ -275,7 +275,7 @@ static void reused_number_on(gcore_hub *hub)
     second = io_start(hub, b[0], GCORE_READ, GCORE_ONCE, NULL);
     assert_quiet(hub);
     make_ready(b);
-    assert_int_equal(gcore_hub_poll(hub, out, 2, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, out, 2, after(PATIENCE)), 1);
     assert_ptr_equal(out[0].arg, second);
     gcore_watch_unref(second);
     close_pipe(b);
@@ -302,7 +302,7 @@ static void reused_number_while_waited_for_on(gcore_hub *hub)
     second = io_start(hub, b[0], GCORE_READ, GCORE_ONCE, NULL);
     make_ready(b);
     while (!told_second) {
-        got = gcore_hub_poll(hub, out, 4, after(PATIENCE));
+        got = hub_poll_again(hub, out, 4, after(PATIENCE));
         assert_true(got > 0);
         for (int i = 0; i < got; i++)
             told_second |= out[i].arg == second;
@@ -327,14 +327,14 @@ static void dup2_over_a_watched_number_on(gcore_hub *hub)
     gcore_hub_retain(hub);
     assert_quiet(hub);
     assert_int_equal(gcore_hub_forget_fd(hub, a[0], -EBADF), 1);
-    assert_int_equal(gcore_hub_poll(hub, out, 2, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, out, 2, after(PATIENCE)), 1);
     assert_int_equal(out[0].result, -EBADF);
     assert_int_equal(dup2(b[0], a[0]), a[0]);
     assert_ok(gcore_watch_start(watch, 0, GCORE_FOREVER, GCORE_COMPLETE,
                                 watch));
     assert_quiet(hub);
     make_ready(b);
-    assert_int_equal(gcore_hub_poll(hub, out, 2, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, out, 2, after(PATIENCE)), 1);
     assert_int_equal(out[0].result, GCORE_READ);
     gcore_watch_stop(watch);
     gcore_watch_unref(watch);
@@ -363,14 +363,14 @@ static void closed_behind_our_back_on(gcore_hub *hub)
     close_pipe(a);
     make_ready(b);
     do {
-        got = gcore_hub_poll(hub, out, 4, after(PATIENCE));
+        got = hub_poll_again(hub, out, 4, after(PATIENCE));
         assert_true(got > 0);
     } while (out[got - 1].arg != other);
     drain(b);
     turns = hub_stats(hub).turns;
     /* Completions with an error may come; then it is quiet. */
     do
-        got = gcore_hub_poll(hub, out, 4, after(20 * MS));
+        got = hub_poll_again(hub, out, 4, after(20 * MS));
     while (got > 0);
     assert_int_equal(got, 0);
     assert_true(hub_stats(hub).turns < turns + 20);
@@ -403,7 +403,7 @@ static void set_changes_what_is_watched_on(gcore_hub *hub)
     assert_int_equal(gcore_io_fd(watch), b[0]);
     assert_ok(gcore_watch_start(watch, GCORE_ONCE, GCORE_FOREVER,
                                 GCORE_COMPLETE, watch));
-    assert_int_equal(gcore_hub_poll(hub, out, 2, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, out, 2, after(PATIENCE)), 1);
     gcore_watch_unref(watch);
     close_pipe(a);
     close_pipe(b);
@@ -438,11 +438,11 @@ static void stop_withdraws_what_was_harvested_on(gcore_hub *hub)
                                 GCORE_COMPLETE, watches[0]));
     assert_ok(gcore_watch_start(watches[1], 0, GCORE_FOREVER, GCORE_COMPLETE,
                                 watches[1]));
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)), 1);
     assert_ptr_equal(out.arg, watches[0]);
     assert_int_equal(gcore_watch_pending(watches[1]), 1);
     gcore_watch_stop(watches[1]);
-    assert_error(gcore_hub_poll(hub, &out, 1, GCORE_FOREVER), -GCORE_EIDLE);
+    assert_error(hub_poll_again(hub, &out, 1, GCORE_FOREVER), -GCORE_EIDLE);
     for (int i = 0; i < 2; i++)
         gcore_watch_unref(watches[i]);
     close_pipe(ends);
@@ -489,7 +489,7 @@ static void one_undelivered_completion_on(gcore_hub *hub)
     assert_ok(gcore_hub_run(hub));
     assert_int_equal(later.end.count, 1);
     assert_int_equal(gcore_watch_pending(io), 1);
-    assert_int_equal(gcore_hub_poll(hub, out, 2, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, out, 2, after(PATIENCE)), 1);
     assert_ptr_equal(out[0].arg, io);
     assert_int_equal(out[0].result, GCORE_READ | GCORE_WRITE);
     assert_ok(gcore_watch_stop(io));
@@ -515,14 +515,14 @@ static void no_epoll_ctl_on_the_steady_path(void **state)
     make_pipe(ends);
     watch = io_start(hub, ends[0], GCORE_READ, GCORE_ONCE, NULL);
     make_ready(ends);
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)), 1);
     drain(ends);
     before = hub_stats(hub).syscalls;
     for (int i = 0; i < 1000; i++) {
         assert_ok(gcore_watch_start(watch, GCORE_ONCE, GCORE_FOREVER,
                                     GCORE_COMPLETE, watch));
         make_ready(ends);
-        assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), 1);
+        assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)), 1);
         drain(ends);
     }
     assert_int_equal(hub_stats(hub).syscalls, before);
@@ -543,15 +543,15 @@ static void unwanted_readiness_does_not_spin_on(gcore_hub *hub)
     make_pipe(ends);
     watch = io_start(hub, ends[0], GCORE_READ, GCORE_ONCE, NULL);
     make_ready(ends);
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)), 1);
     gcore_hub_retain(hub);
     turns = hub_stats(hub).turns;
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(20 * MS)), 0);
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(20 * MS)), 0);
     assert_true(hub_stats(hub).turns < turns + 20);
     /* And a waiter that comes later finds it. */
     assert_ok(gcore_watch_start(watch, GCORE_ONCE, GCORE_FOREVER,
                                 GCORE_COMPLETE, watch));
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)), 1);
     gcore_hub_release(hub);
     gcore_watch_unref(watch);
     close_pipe(ends);
@@ -567,7 +567,7 @@ static void regular_file_on(gcore_hub *hub)
 
     assert_true(fd >= 0);
     watch = io_start(hub, fd, GCORE_READ, GCORE_ONCE, NULL);
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)), 1);
     assert_int_equal(out.result, GCORE_READ);
     gcore_watch_unref(watch);
     close(fd);
@@ -593,7 +593,7 @@ static void big_number_on(gcore_hub *hub)
             assert_ok(error);
             assert_ok(gcore_watch_start(watch, GCORE_ONCE, GCORE_FOREVER,
                                         GCORE_COMPLETE, watch));
-            assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)),
+            assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)),
                              1);
             gcore_watch_unref(watch);
         }
@@ -611,7 +611,7 @@ static void owner_lets_go_of_a_started_watch_on(gcore_hub *hub)
     make_pipe(ends);
     make_ready(ends);
     gcore_watch_unref(io_start(hub, ends[0], GCORE_READ, GCORE_ONCE, &out));
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)), 1);
     assert_ptr_equal(out.arg, &out);
     assert_int_equal(hub_stats(hub).watches, 0);
     close_pipe(ends);
@@ -661,7 +661,7 @@ static void hundreds_of_descriptors_on(gcore_hub *hub)
     for (int i = 0; i < MANY; i += 3)
         make_ready(pipes[i]);
     for (int left = MANY / 3; left > 0;) {
-        int got = gcore_hub_poll(hub, out, MANY, after(PATIENCE));
+        int got = hub_poll_again(hub, out, MANY, after(PATIENCE));
 
         assert_true(got > 0);
         for (int i = 0; i < got; i++) {

@@ -259,7 +259,7 @@ static void accept_and_stop(gcore_hub *hub, gcore_listener *listener)
     assert_ok(gcore_watch_start(first, 0, GCORE_FOREVER, GCORE_COMPLETE,
                                 first));
     while (stats_of(listener).accepted == accepted) {
-        assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), 1);
+        assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)), 1);
         assert_ptr_equal(out.arg, first);
     }
     assert_ok(gcore_listener_stop(listener));

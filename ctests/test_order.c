@@ -32,7 +32,7 @@ static void pipes_arrive_in_order_of_readiness(void **state)
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < PIPES; i++)
             make_ready(pipes[order[i]]);
-        assert_int_equal(gcore_hub_poll(hub, out, PIPES, after(PATIENCE)),
+        assert_int_equal(hub_poll_again(hub, out, PIPES, after(PATIENCE)),
                          PIPES);
         for (int i = 0; i < PIPES; i++) {
             assert_ptr_equal(out[i].arg, pipes[order[i]]);
@@ -71,7 +71,7 @@ static void small_batches_keep_the_order(void **state)
     for (int i = PIPES - 1; i >= 0; i--)
         make_ready(pipes[i]);
     for (int i = PIPES - 1; i >= 0; i--) {
-        assert_int_equal(gcore_hub_poll(hub, out, 1, after(PATIENCE)), 1);
+        assert_int_equal(hub_poll_again(hub, out, 1, after(PATIENCE)), 1);
         assert_ptr_equal(out[0].arg, pipes[i]);
     }
     for (int i = 0; i < PIPES; i++) {
@@ -98,7 +98,7 @@ static void waiters_of_one_descriptor_in_start_order(void **state)
                                         GCORE_FOREVER, GCORE_COMPLETE,
                                         watches[i]));
         }
-        assert_int_equal(gcore_hub_poll(hub, out, PIPES, after(PATIENCE)),
+        assert_int_equal(hub_poll_again(hub, out, PIPES, after(PATIENCE)),
                          PIPES);
         for (int i = 0; i < PIPES; i++) {
             assert_ptr_equal(out[i].arg, watches[i]);
@@ -205,7 +205,7 @@ static void higher_priorities_first(void **state)
         assert_ok(gcore_watch_start(watches[i], GCORE_ONCE, GCORE_NOW,
                                     GCORE_COMPLETE, watches[i]));
     }
-    assert_int_equal(gcore_hub_poll(hub, out, LEVELS, after(PATIENCE)),
+    assert_int_equal(hub_poll_again(hub, out, LEVELS, after(PATIENCE)),
                      LEVELS);
     for (int i = 0; i < LEVELS; i++)
         assert_ptr_equal(out[i].arg, watches[LEVELS - 1 - i]);
@@ -235,7 +235,7 @@ static void io_before_timers_of_the_same_turn(void **state)
                                     GCORE_COMPLETE, timer));
         assert_ok(gcore_watch_start(io, GCORE_ONCE, GCORE_FOREVER,
                                     GCORE_COMPLETE, io));
-        assert_int_equal(gcore_hub_poll(hub, out, 3, after(PATIENCE)), 2);
+        assert_int_equal(hub_poll_again(hub, out, 3, after(PATIENCE)), 2);
         assert_ptr_equal(out[0].arg, io);
         assert_ptr_equal(out[1].arg, timer);
         gcore_watch_unref(timer);
@@ -259,7 +259,7 @@ static void functions_in_their_place_among_completions(void **state)
     assert_ok(gcore_hub_post(hub, tell, &first));
     assert_ok(gcore_hub_post(hub, GCORE_COMPLETE, &calls));
     assert_ok(gcore_hub_post(hub, tell, &third));
-    assert_int_equal(gcore_hub_poll(hub, out, 4, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, out, 4, after(PATIENCE)), 1);
     assert_ptr_equal(out[0].arg, &calls);
     assert_int_equal(out[0].result, 0);
     assert_int_equal(calls.count, 2);

@@ -81,18 +81,18 @@ static void check(stage *scene)
     CHILD_CHECK(gcore_hub_poll(scene->hub, &out, 1, GCORE_NOW) == 0);
     if (!support_under_tsan()) {
         thread = thread_start(wake, scene->hub);
-        CHILD_CHECK(gcore_hub_poll(scene->hub, &out, 1, after(PATIENCE)) ==
+        CHILD_CHECK(hub_poll_again(scene->hub, &out, 1, after(PATIENCE)) ==
                     0);
         thread_join(thread);
     }
     make_ready(ends);
-    CHILD_CHECK(gcore_hub_poll(scene->hub, &out, 1, after(PATIENCE)) == 1);
+    CHILD_CHECK(hub_poll_again(scene->hub, &out, 1, after(PATIENCE)) == 1);
     CHILD_CHECK(out.arg == scene->io && out.result == GCORE_READ);
     drain(ends);
     fd = open(scene->path, O_WRONLY);
     CHILD_CHECK(write(fd, "changed", 7) == 7);
     close(fd);
-    CHILD_CHECK(gcore_hub_poll(scene->hub, &out, 1, after(PATIENCE)) == 1);
+    CHILD_CHECK(hub_poll_again(scene->hub, &out, 1, after(PATIENCE)) == 1);
     CHILD_CHECK(out.arg == scene->stat);
 }
 

@@ -171,7 +171,7 @@ static void results_reach_the_hub(void **state)
     assert_int_equal(pool_stats(pool).submitted, MANY);
     assert_int_equal(pool_stats(pool).finished, MANY);
     assert_true(pool_stats(pool).threads_peak <= 4);
-    assert_error(gcore_hub_poll(hub, out, 1, GCORE_FOREVER), -GCORE_EIDLE);
+    assert_error(hub_poll_again(hub, out, 1, GCORE_FOREVER), -GCORE_EIDLE);
     pool_end(pool);
     hub_end(hub);
 }
@@ -353,7 +353,7 @@ static void a_full_queue_refuses(void **state)
     gate_open(&gate);
     poll_for(hub, out, 3);
     assert_int_equal(pool_stats(pool).submitted, 3);
-    assert_error(gcore_hub_poll(hub, out, 1, GCORE_FOREVER), -GCORE_EIDLE);
+    assert_error(hub_poll_again(hub, out, 1, GCORE_FOREVER), -GCORE_EIDLE);
     pool_end(pool);
     hub_end(hub);
 }
@@ -377,7 +377,7 @@ static void no_thread_can_be_started(void **state)
     assert_null(job);
     assert_int_equal(pool_stats(pool).submitted, 0);
     assert_int_equal(pool_stats(pool).threads, 0);
-    assert_error(gcore_hub_poll(hub, &out, 1, GCORE_FOREVER), -GCORE_EIDLE);
+    assert_error(hub_poll_again(hub, &out, 1, GCORE_FOREVER), -GCORE_EIDLE);
     pool_end(pool);
     hub_end(hub);
 }
@@ -401,7 +401,7 @@ static void queued_jobs_can_be_cancelled(void **state)
     assert_error(gcore_job_cancel(running), -EALREADY);
     assert_ok(gcore_job_cancel(second));
     assert_error(gcore_job_cancel(second), -EALREADY);
-    assert_int_equal(gcore_hub_poll(hub, out, 3, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, out, 3, after(PATIENCE)), 1);
     assert_ptr_equal(out[0].arg, &second);
     assert_int_equal(out[0].result, -ECANCELED);
     gate_open(&gate);
@@ -437,7 +437,7 @@ static void not_started_by_its_deadline(void **state)
     assert_ok(gcore_pool_submit(pool, hub, answer, &early, after(PATIENCE),
                                 GCORE_COMPLETE, &early, NULL));
     /* Told at the deadline, while the only thread is still busy. */
-    assert_int_equal(gcore_hub_poll(hub, out, 2, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, out, 2, after(PATIENCE)), 1);
     assert_ptr_equal(out[0].arg, &late);
     assert_int_equal(out[0].result, -ETIMEDOUT);
     assert_true(gcore_clock() >= deadline);
@@ -510,7 +510,7 @@ static void closing_the_pool_cancels_what_waits(void **state)
     poll_for(hub, out, 1);
     assert_ptr_equal(out[0].arg, &gate);
     assert_int_equal(out[0].result, 0);
-    assert_error(gcore_hub_poll(hub, out, 1, GCORE_FOREVER), -GCORE_EIDLE);
+    assert_error(hub_poll_again(hub, out, 1, GCORE_FOREVER), -GCORE_EIDLE);
     assert_int_equal(pool_stats(pool).canceled, 4);
     pool_end(pool);
     hub_end(hub);
@@ -670,7 +670,7 @@ static void *use_pool(void *arg)
                                              NULL) != 0;
         }
         for (int got = 0; got < 16;) {
-            int count = gcore_hub_poll(hub, out, 16, after(PATIENCE));
+            int count = hub_poll_again(hub, out, 16, after(PATIENCE));
 
             if (count <= 0) {
                 user->wrong++;

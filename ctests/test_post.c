@@ -76,7 +76,7 @@ static void million_posts_from_eight_threads(void **state)
         threads[i] = thread_start(send_all, &senders[i]);
     }
     while (all < each * THREADS) {
-        assert_int_equal(gcore_hub_poll(hub, &out, 1, after(MS)), 0);
+        assert_int_equal(hub_poll_again(hub, &out, 1, after(MS)), 0);
         all = 0;
         for (int i = 0; i < THREADS; i++)
             all += senders[i].expected;
@@ -155,7 +155,7 @@ static void close_amid_posts(void **state)
             threads[i] = thread_start(send_all, &senders[i]);
         }
         for (int i = 0; i < round % 5; i++)
-            gcore_hub_poll(hub, &out, 1, after(MS / 10));
+            hub_poll_again(hub, &out, 1, after(MS / 10));
         assert_ok(gcore_hub_close(hub));
         for (int i = 0; i < THREADS; i++)
             thread_join(threads[i]);
@@ -277,7 +277,7 @@ static void no_wake_up_is_lost(void **state)
     assert_ok(gcore_hub_retain(hub));
     thread = thread_start(post_one_by_one, &waker);
     for (int i = 0; i < waker.count; i++) {
-        assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), 1);
+        assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)), 1);
         atomic_fetch_add(&waker.seen, 1);
     }
     thread_join(thread);

@@ -167,7 +167,7 @@ static void once(void **state)
     raise(SIGUSR1);
     poll_for(hub, &out, 1);
     assert_int_equal(gcore_watch_active(watch), 0);
-    assert_error(gcore_hub_poll(hub, &out, 1, GCORE_FOREVER), -GCORE_EIDLE);
+    assert_error(hub_poll_again(hub, &out, 1, GCORE_FOREVER), -GCORE_EIDLE);
     gcore_watch_unref(watch);
     hub_end(hub);
 }

@@ -672,7 +672,7 @@ static void closing_the_hub_inside_a_callback(void **state)
     (void)state;
     assert_ok(gcore_stream_start(stream, close_hub, stream));
     fd_send(NULL, peer, "x", 1);
-    assert_error(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), -ESHUTDOWN);
+    assert_error(hub_poll_again(hub, &out, 1, after(PATIENCE)), -ESHUTDOWN);
     gcore_hub_unref(hub);
     close(peer);
 }

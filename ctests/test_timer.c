@@ -22,7 +22,7 @@ static void never_early(void **state)
                                     GCORE_COMPLETE, &deadlines[i]));
     }
     while (left > 0) {
-        int got = gcore_hub_poll(hub, out, MANY, after(PATIENCE));
+        int got = hub_poll_again(hub, out, MANY, after(PATIENCE));
         int64_t now = gcore_clock();
 
         assert_true(got > 0);
@@ -48,7 +48,7 @@ static void the_deadline_of_poll_is_never_early(void **state)
     for (int i = 0; i < 50; i++) {
         int64_t deadline = after(i * 53 * 1000);
 
-        assert_int_equal(gcore_hub_poll(hub, &out, 1, deadline), 0);
+        assert_int_equal(hub_poll_again(hub, &out, 1, deadline), 0);
         assert_true(gcore_clock() >= deadline);
     }
     gcore_hub_release(hub);
@@ -73,7 +73,7 @@ static void neither_timers_nor_io_starve(void **state)
     assert_ok(gcore_io_new(hub, ends[0], GCORE_READ, &io));
     assert_ok(gcore_watch_start(io, 0, GCORE_FOREVER, GCORE_COMPLETE, io));
     for (int i = 0; i < 100; i++) {
-        int got = gcore_hub_poll(hub, out, 2, after(PATIENCE));
+        int got = hub_poll_again(hub, out, 2, after(PATIENCE));
 
         assert_true(got > 0);
         for (int j = 0; j < got; j++) {
@@ -121,7 +121,7 @@ static void self_restarting_timer_does_not_hold_the_turn(void **state)
     }
     assert_ok(gcore_watch_start(other, GCORE_ONCE, after(MS), GCORE_COMPLETE,
                                 other));
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)), 1);
     assert_ptr_equal(out.arg, other);
     gcore_watch_stop(greedy);
     gcore_watch_unref(greedy);
@@ -183,13 +183,13 @@ static void repeats(void **state)
     assert_int_equal(gcore_timer_repeat(timer), 2 * MS);
     assert_ok(gcore_watch_start(timer, 0, start + MS, GCORE_COMPLETE, timer));
     for (int i = 0; i < 5; i++) {
-        assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), 1);
+        assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)), 1);
         assert_true(gcore_clock() >= start + MS + i * 2 * MS);
         assert_int_equal(gcore_watch_active(timer), 1);
     }
     assert_ok(gcore_timer_set_repeat(timer, 0));
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), 1);
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)),
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)),
                      -GCORE_EIDLE);
     assert_int_equal(gcore_watch_active(timer), 0);
     assert_error(gcore_timer_set_repeat(timer, -1), -EINVAL);
@@ -207,11 +207,11 @@ static void without_a_repeat_it_is_due_once(void **state)
     assert_ok(gcore_timer_new(hub, &timer));
     assert_ok(
         gcore_watch_start(timer, 0, after(MS), GCORE_COMPLETE, timer));
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)), 1);
     assert_int_equal(gcore_watch_active(timer), 0);
     assert_ok(
         gcore_watch_start(timer, 0, after(MS), GCORE_COMPLETE, timer));
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)), 1);
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)), 1);
     gcore_watch_unref(timer);
     hub_end(hub);
 }
@@ -226,7 +226,7 @@ static void a_timer_for_ever_is_legal(void **state)
     assert_ok(gcore_timer_new(hub, &timer));
     assert_ok(gcore_watch_start(timer, GCORE_ONCE, GCORE_FOREVER,
                                 GCORE_COMPLETE, timer));
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(MS)), 0);
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(MS)), 0);
     assert_ok(gcore_watch_stop(timer));
     assert_ok(gcore_watch_start(timer, GCORE_ONCE, -5, GCORE_COMPLETE,
                                 timer)); /* long ago is now */
@@ -252,7 +252,7 @@ static void stop_before_due(void **state)
     assert_ok(gcore_watch_stop(timer));
     assert_ok(gcore_watch_stop(timer));
     assert_int_equal(gcore_watch_active(timer), 0);
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(PATIENCE)),
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(PATIENCE)),
                      -GCORE_EIDLE);
     gcore_watch_unref(timer);
     hub_end(hub);
@@ -331,7 +331,7 @@ static void start_and_stop_many_in_any_order(void **state)
         assert_true(on[watch - watches]);
         on[watch - watches] = false;
     }
-    assert_int_equal(gcore_hub_poll(hub, out, 1, GCORE_FOREVER),
+    assert_int_equal(hub_poll_again(hub, out, 1, GCORE_FOREVER),
                      -GCORE_EIDLE);
     for (int i = 0; i < MANY; i++)
         gcore_watch_unref(watches[i]);

@@ -30,13 +30,13 @@ static void idle_comes_when_nothing_else_does(void **state)
     assert_ok(gcore_idle_new(hub, &idle));
     started(idle);
     for (int i = 0; i < 3; i++) { /* the hub does not wait */
-        assert_int_equal(gcore_hub_poll(hub, out, 4, GCORE_FOREVER), 1);
+        assert_int_equal(hub_poll_again(hub, out, 4, GCORE_FOREVER), 1);
         assert_ptr_equal(out[0].arg, idle);
     }
     assert_ok(gcore_hub_post(hub, GCORE_COMPLETE, &mark));
-    assert_int_equal(gcore_hub_poll(hub, out, 4, GCORE_FOREVER), 1);
+    assert_int_equal(hub_poll_again(hub, out, 4, GCORE_FOREVER), 1);
     assert_ptr_equal(out[0].arg, &mark);
-    assert_int_equal(gcore_hub_poll(hub, out, 4, GCORE_FOREVER), 1);
+    assert_int_equal(hub_poll_again(hub, out, 4, GCORE_FOREVER), 1);
     assert_ptr_equal(out[0].arg, idle);
     end_watch(idle);
     hub_end(hub);
@@ -57,11 +57,11 @@ static void idle_yields_to_its_own_priority_and_above(void **state)
     started(high);
     started(low);
     assert_ok(gcore_hub_post(hub, GCORE_COMPLETE, &mark)); /* priority 0 */
-    assert_int_equal(gcore_hub_poll(hub, out, 4, GCORE_FOREVER), 2);
+    assert_int_equal(hub_poll_again(hub, out, 4, GCORE_FOREVER), 2);
     assert_ptr_equal(out[0].arg, high);
     assert_ptr_equal(out[1].arg, &mark);
     end_watch(high);
-    assert_int_equal(gcore_hub_poll(hub, out, 4, GCORE_FOREVER), 1);
+    assert_int_equal(hub_poll_again(hub, out, 4, GCORE_FOREVER), 1);
     assert_ptr_equal(out[0].arg, low);
     end_watch(low);
     hub_end(hub);
@@ -79,9 +79,9 @@ static void the_priority_of_a_started_watch_can_change(void **state)
     started(idle);
     assert_ok(gcore_watch_set_priority(idle, 2));
     assert_ok(gcore_hub_post(hub, GCORE_COMPLETE, &mark));
-    assert_int_equal(gcore_hub_poll(hub, out, 1, GCORE_FOREVER), 1);
+    assert_int_equal(hub_poll_again(hub, out, 1, GCORE_FOREVER), 1);
     assert_ptr_equal(out[0].arg, idle);
-    assert_int_equal(gcore_hub_poll(hub, out, 1, GCORE_FOREVER), 1);
+    assert_int_equal(hub_poll_again(hub, out, 1, GCORE_FOREVER), 1);
     assert_ptr_equal(out[0].arg, &mark);
     end_watch(idle);
     hub_end(hub);
@@ -98,11 +98,11 @@ static void not_while_a_completion_is_ready(void **state)
     assert_ok(gcore_prepare_new(hub, &second));
     started(first);
     started(second);
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, GCORE_FOREVER), 1);
+    assert_int_equal(hub_poll_again(hub, &out, 1, GCORE_FOREVER), 1);
     assert_ptr_equal(out.arg, first);
     assert_int_equal(gcore_watch_pending(second), 1);
     assert_error(gcore_watch_set_priority(second, 1), -EALREADY);
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, GCORE_FOREVER), 1);
+    assert_int_equal(hub_poll_again(hub, &out, 1, GCORE_FOREVER), 1);
     assert_ptr_equal(out.arg, second);
     assert_ok(gcore_watch_set_priority(second, 1));
     end_watch(first);
@@ -166,7 +166,7 @@ static void prepare_can_make_something_ready(void **state)
     assert_ok(gcore_watch_start(prepare, GCORE_ONCE, GCORE_FOREVER,
                                 make_ready_before_the_wait, ends));
     started(io);
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, GCORE_FOREVER), 1);
+    assert_int_equal(hub_poll_again(hub, &out, 1, GCORE_FOREVER), 1);
     assert_ptr_equal(out.arg, io);
     gcore_watch_unref(prepare);
     end_watch(io);
@@ -192,7 +192,7 @@ static void async_is_told_once_however_often_sent(void **state)
     assert_int_equal(gcore_hub_poll(hub, out, 4, GCORE_NOW), 0);
     for (int i = 0; i < 5; i++)
         assert_ok(gcore_async_send(async));
-    assert_int_equal(gcore_hub_poll(hub, out, 4, GCORE_FOREVER), 1);
+    assert_int_equal(hub_poll_again(hub, out, 4, GCORE_FOREVER), 1);
     assert_ptr_equal(out[0].arg, async);
     assert_int_equal(out[0].result, 0);
     assert_int_equal(gcore_hub_poll(hub, out, 4, GCORE_NOW), 0);
@@ -202,7 +202,7 @@ static void async_is_told_once_however_often_sent(void **state)
     started(async);
     assert_int_equal(gcore_hub_poll(hub, out, 4, GCORE_NOW), 0);
     assert_ok(gcore_async_send(async));
-    assert_int_equal(gcore_hub_poll(hub, out, 4, GCORE_FOREVER), 1);
+    assert_int_equal(hub_poll_again(hub, out, 4, GCORE_FOREVER), 1);
     assert_ok(gcore_watch_close(async));
     assert_error(gcore_async_send(async), -ECANCELED);
     poll_for(hub, out, 1);
@@ -442,7 +442,7 @@ static void stat_of_a_relative_path_looks_again_and_again(void **state)
     assert_int_equal(chdir(folder), 0);
     assert_ok(gcore_stat_new(hub, "file", 100 * MS, &watch));
     started(watch);
-    assert_int_equal(gcore_hub_poll(hub, &out, 1, after(250 * MS)), 0);
+    assert_int_equal(hub_poll_again(hub, &out, 1, after(250 * MS)), 0);
     write_file("x");
     poll_until(hub, last(watch).length == 1);
     end_watch(watch);
@@ -498,7 +498,7 @@ static void each_kind_gives_up_at_its_deadline(void **state)
     poll_for(hub, out, 3);
     for (int i = 0; i < 3; i++)
         assert_int_equal(out[i].result, -ETIMEDOUT);
-    assert_error(gcore_hub_poll(hub, out, 1, GCORE_FOREVER), -GCORE_EIDLE);
+    assert_error(hub_poll_again(hub, out, 1, GCORE_FOREVER), -GCORE_EIDLE);
     for (int i = 0; i < 3; i++)
         gcore_watch_unref(watches[i]);
     hub_end(hub);

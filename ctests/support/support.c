@@ -268,15 +268,24 @@ void end_watch(gcore_watch *watch)
     gcore_watch_unref(watch);
 }
 
+int hub_poll_again(gcore_hub *hub, gcore_completion *out, int max,
+                   int64_t deadline)
+{
+    int got;
+
+    do
+        got = gcore_hub_poll(hub, out, max, deadline);
+    while (got == -EINTR);
+    return got;
+}
+
 void poll_for(gcore_hub *hub, gcore_completion *out, int count)
 {
     int64_t deadline = after(PATIENCE);
 
     while (count > 0) {
-        int got = gcore_hub_poll(hub, out, count, deadline);
+        int got = hub_poll_again(hub, out, count, deadline);
 
-        if (got == -EINTR)
-            continue;
         if (got <= 0)
             print_error("poll: %d %s\n", got, gcore_error_name(got));
         assert_true(got > 0);
@@ -291,9 +300,9 @@ void turn_until(gcore_hub *hub, atomic_int *flag)
     gcore_completion out;
 
     while (!atomic_load(flag)) {
-        int got = gcore_hub_poll(hub, &out, 1, after(MS));
+        int got = hub_poll_again(hub, &out, 1, after(MS));
 
-        assert_true(got == 0 || got == -EINTR || got == -GCORE_EIDLE);
+        assert_true(got == 0 || got == -GCORE_EIDLE);
         assert_true(gcore_clock() < deadline);
     }
 }

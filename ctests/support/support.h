@@ -82,6 +82,11 @@ gcore_hub_stats hub_stats(gcore_hub *hub);
 /* Stops a watch and drops it. */
 void end_watch(gcore_watch *watch);
 
+/* gcore_hub_poll(), but -EINTR does not end it: that comes not only of handlers,
+ * but also where the process was stopped for a while. */
+int hub_poll_again(gcore_hub *hub, gcore_completion *out, int max,
+                   int64_t deadline);
+
 /* Polls until `count` completions have come, and returns them in `out`. */
 void poll_for(gcore_hub *hub, gcore_completion *out, int count);
 
