@@ -721,6 +721,52 @@ static void draining(void **state)
     echo_close(&it);
 }
 
+/* Idle connections may be left some time for a request on its way. */
+static void draining_without_haste(void **state)
+{
+    gcore_http_options options = {.size = sizeof options,
+                                  .flags = GCORE_HTTP_NO_DATE,
+                                  .drain_idle = 3600 * SECOND};
+    gcore_http_request *request;
+    gcore_completion out;
+    told told_of = {0};
+    echo_server it;
+
+    (void)state;
+    taking_open(&it, &options);
+    peer_open(&one, &it);
+    peer_open(&two, &it);
+    settle(&it, &two);
+    assert_ok(gcore_http_server_drain(it.server, GCORE_FOREVER, tell,
+                                      &told_of));
+    settle(&it, &two);
+    assert_false(one.closed);
+    peer_say(&one, GET);
+    request = take(&it, &one);
+    respond(request);
+    expect(&it, &one, "HTTP/1.1 200 OK\r\nConnection: close\r\n"
+                      "Content-Length: 1\r\n\r\nxclosed");
+    peer_close(&one);
+    peer_close(&two);
+    settle(&it, &two);
+    assert_int_equal(told_of.count, 1);
+    echo_close(&it);
+
+    options.drain_idle = MS;
+    told_of.count = 0;
+    taking_open(&it, &options);
+    peer_open(&one, &it);
+    settle(&it, &one);
+    assert_ok(gcore_http_server_drain(it.server, GCORE_FOREVER, tell,
+                                      &told_of));
+    while (told_of.count == 0)
+        gcore_hub_poll(it.hub, &out, 1, after(SECOND));
+    settle(&it, &one);
+    assert_true(one.closed);
+    peer_close(&one);
+    echo_close(&it);
+}
+
 /* An answer that had begun before says nothing of the close that follows. */
 static void draining_during_an_answer(void **state)
 {
@@ -1139,6 +1185,7 @@ int main(void)
         TEST(out_of_descriptors),
         TEST(out_of_descriptors_for_long),
         TEST(draining),
+        TEST(draining_without_haste),
         TEST(draining_during_an_answer),
         TEST(draining_in_vain),
         TEST(the_hub_closes),

@@ -221,6 +221,22 @@ def test_answers_are_finished(start, tls):
     assert server.process.wait(STARTING) == 0
 
 
+@pytest.mark.skipif(not AVAILABLE, reason="it is the engine that waits")
+@both_ways
+def test_requests_on_their_way_are_answered(start, tls):
+    server = start("from libgcore import gunicorn",
+                   "gunicorn._DRAIN_IDLE = 3600 * 10 ** 9", *TLS * tls)
+    with connected(server, tls) as kept, connected(server, tls) as fresh:
+        assert server.ask(sock=kept)[0] == 200
+        assert ask_once(server, tls)[0] == 200  # so the other was accepted
+        server.process.send_signal(signal.SIGTERM)
+        while server.ask(sock=kept)[1].get("connection") != "close":
+            pass  # it has not heard of that
+        status, headers, _ = server.ask(sock=fresh)
+        assert (status, headers["connection"]) == (200, "close")
+    assert server.process.wait(STARTING) == 0
+
+
 @both_ways
 def test_answers_that_take_too_long_are_cut(start, tls):
     server = start("graceful_timeout = 1", *TLS * tls)

@@ -36,6 +36,7 @@ from gunicorn.workers import base
 __all__ = ["Worker"]
 
 _HEARTBEAT = 1.0  # seconds
+_DRAIN_IDLE = 1_000_000_000  # nanoseconds
 _NO_LIMIT = 1 << 20  # bytes of a line, for a setting of 0
 
 
@@ -397,7 +398,8 @@ class _Server(pywsgi.WSGIServer):
         self._may_be_proxied = worker.proxy_version != "off"
         self._engine_limits = {
             "requests": 0 if worker.cfg.keepalive else 1,
-            "field_bytes": worker.cfg.limit_request_field_size}
+            "field_bytes": worker.cfg.limit_request_field_size,
+            "drain_idle": _DRAIN_IDLE}
         super().__init__(listener, worker.wsgi, log=None,
                          error_log=worker.log.error_log, **arguments)
 

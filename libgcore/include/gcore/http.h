@@ -119,6 +119,9 @@ typedef struct gcore_http_request gcore_http_request;
  *                    gcore_http_write
  *   field_bytes      bytes of one header line, its end aside (no limit but
  *                    head_limit); beyond it: 431
+ *   drain_idle       nanoseconds that a drain leaves to idle connections, so
+ *                    that a request that is on its way is still answered
+ *                    (none: they are closed at once)
  */
 typedef struct gcore_http_options {
     size_t size;
@@ -141,6 +144,7 @@ typedef struct gcore_http_options {
     int64_t discard;
     int64_t coalesce;
     uint32_t field_bytes;
+    int64_t drain_idle;
 } gcore_http_options;
 
 /*
@@ -380,8 +384,8 @@ GCORE_API int gcore_http_server_adopt_stream(gcore_http_server *server,
                                              gcore_stream *stream);
 
 /*
- * Drains the server: it accepts no more, closes idle connections, and answers
- * what it has, or what has reached it by then, with "Connection: close".
+ * Drains the server: it accepts no more, closes idle connections, at once or
+ * after `drain_idle`, and answers what it has, or what has reached it by then, with "Connection: close".
  *   deadline  until when to wait for the answers
  *   done      told 0 when the last connection is gone; -ETIMEDOUT when the
  *             deadline passed first: then close the server to reset the

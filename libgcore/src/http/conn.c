@@ -585,6 +585,22 @@ static void on_input(void *arg, int64_t result)
     gcore__http_conn_leave(conn);
 }
 
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* No request is to be expected any more, but for one on its way. */
+static void end_soon(gcore__http_conn *conn)
+{
+    int64_t rest = conn->server->options.drain_idle;
+
+    if (rest > 0)
+        conn->deadline = sooner(conn->deadline, later(conn, rest));
+    else
+        gcore__http_conn_end(conn, false);
+}
+
 static void on_again(void *arg, int64_t result)
 {
     gcore__http_conn *conn = arg;
@@ -597,13 +613,8 @@ static void on_again(void *arg, int64_t result)
     else if (!conn->request && conn->state == GCORE__HTTP_OPEN)
         receive(conn);
     if (conn->fd >= 0 && conn->server->draining && is_idle(conn))
-        gcore__http_conn_end(conn, false);
+        end_soon(conn);
     gcore__http_conn_leave(conn);
-}
-
-static int64_t sooner(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* What it waits for while the application has a request. */

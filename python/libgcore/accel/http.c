@@ -742,6 +742,7 @@ static int read_option(gcore_http_options *options, const char *name,
     AMOUNT(send_timeout)
     AMOUNT(discard)
     AMOUNT(coalesce)
+    AMOUNT(drain_idle)
     if (strcmp(name, "flags") == 0) {
         options->flags = (unsigned)number;
         return 0;
