@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from ports import free_port
 
 from api.inventory import rows
 
@@ -25,9 +26,10 @@ def called(event):
 """
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+@pytest.fixture
+def port():
+    with free_port() as number:
+        yield number
 
 
 def connected(port, process):
@@ -78,9 +80,8 @@ def test_monkey(tmp_path):
     assert printed == b"gevent._socket3 ['a', 'b']\n"
 
 
-def test_pywsgi(serve, tmp_path):
+def test_pywsgi(serve, port, tmp_path):
     (tmp_path / "hello.py").write_text(APPLICATION)
-    port = free_port()
     with serve(port, "gevent.pywsgi", "hello:application",
                "--bind", f"127.0.0.1:{port}") as connection:
         connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
@@ -89,8 +90,7 @@ def test_pywsgi(serve, tmp_path):
     assert answer.endswith(b"it works")
 
 
-def test_backdoor(serve):
-    port = free_port()
+def test_backdoor(serve, port):
     with serve(port, "gevent.backdoor", str(port), "Welcome!") as connection:
         file = connection.makefile("rw")
         assert "Welcome!" in file.readline()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import packages
 import pytest
+from ports import free_port
 
 AT_ONCE = 20
 
@@ -47,9 +48,10 @@ url = "http://127.0.0.1:%d/" % server.server_port
 needs = functools.partial(packages.needs, command="tools/test downstream")
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+@pytest.fixture
+def port():
+    with free_port() as number:
+        yield number
 
 
 @contextlib.contextmanager
@@ -91,9 +93,8 @@ def get(port, number):
 
 @needs("gunicorn")
 @pytest.mark.parametrize("worker", ["gevent", "gevent_pywsgi"])
-def test_gunicorn(worker, tmp_path):
+def test_gunicorn(worker, port, tmp_path):
     (tmp_path / "app.py").write_text(APPLICATION)
-    port = free_port()
     with running("-m", "gunicorn", "-k", worker, "-b", f"127.0.0.1:{port}",
                  "app:application", folder=tmp_path) as process:
         until(lambda: answers(port), process, tmp_path)
@@ -107,9 +108,8 @@ def test_gunicorn(worker, tmp_path):
 
 
 @needs("uwsgi")
-def test_uwsgi(tmp_path):
+def test_uwsgi(port, tmp_path):
     (tmp_path / "app.py").write_text(APPLICATION)
-    port = free_port()
     with open(tmp_path / "output", "wb") as output:
         process = subprocess.Popen(
             [Path(sys.executable).with_name("uwsgi"), "--gevent", "30",
@@ -178,10 +178,9 @@ class User(HttpUser):
 
 
 @needs("locust")
-def test_locust(tmp_path):
+def test_locust(port, tmp_path):
     (tmp_path / "app.py").write_text(APPLICATION)
     (tmp_path / "users.py").write_text(LOCUST)
-    port = free_port()
     with running("-m", "gevent.pywsgi", "app:application", "-b",
                  f"127.0.0.1:{port}", folder=tmp_path) as process:
         until(lambda: answers(port), process, tmp_path)
@@ -305,8 +304,10 @@ import gevent, socket, socketio
 from flask import Flask
 from flask_socketio import SocketIO
 
-with socket.create_server(("127.0.0.1", 0)) as listener:
-    port = listener.getsockname()[1]
+held = socket.socket()
+held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+held.bind(("127.0.0.1", 0))
+port = held.getsockname()[1]
 app = Flask("app")
 served = SocketIO(app, async_mode="gevent")
 served.on_event("double", lambda number: 2 * number)
@@ -748,7 +749,7 @@ print(gevent.spawn(asyncio.run, get_all()).get())
 
 
 @needs("bottle")
-def test_bottle(tmp_path):
+def test_bottle(port, tmp_path):
     (tmp_path / "app.py").write_text("""
 from gevent import monkey; monkey.patch_all()
 import bottle, gevent, sys
@@ -760,7 +761,6 @@ def answer(number):
 
 bottle.run(server="gevent", host="127.0.0.1", port=int(sys.argv[1]))
 """)
-    port = free_port()
     with running("app.py", str(port), folder=tmp_path) as process:
         until(lambda: answers(port), process, tmp_path)
         with ThreadPoolExecutor(AT_ONCE) as pool:

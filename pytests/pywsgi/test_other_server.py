@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ports import free_port
 from raw_requests import BAD, GOOD, KEPT, LENIENT, TAIL, to
 
 from gevent import socket
@@ -70,9 +71,7 @@ def connects(port):
 
 @pytest.fixture(scope="module")
 def port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        number = listener.getsockname()[1]
-    with tempfile.TemporaryDirectory() as name:
+    with free_port() as number, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         set_up(folder, number)
         with subprocess.Popen(

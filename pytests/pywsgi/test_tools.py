@@ -8,6 +8,7 @@ import time
 
 import pytest
 from packages import needs
+from ports import free_port
 
 APPLICATION = """
 import os
@@ -53,9 +54,8 @@ def url(request, tmp_path_factory):
     """The address of `python -m gevent.pywsgi`, with the application above."""
     folder = tmp_path_factory.mktemp("serving")
     (folder / "served.py").write_text(READERS[request.param] + APPLICATION)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with open(folder / "output", "wb") as output, subprocess.Popen(
+    with free_port() as port, open(
+            folder / "output", "wb") as output, subprocess.Popen(
             [sys.executable, "-m", "gevent.pywsgi", "served:app", "--bind",
              f"127.0.0.1:{port}"], cwd=folder, stdout=output,
             stderr=subprocess.STDOUT) as server:

@@ -9,6 +9,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from ports import free_port
 
 TREE = pathlib.Path(__file__).parent.parent.parent
 EXAMPLES = TREE / "python" / "examples"
@@ -18,15 +19,12 @@ PEM = TREE / "pytests" / "ssl" / "localhost.pem"
 @contextlib.contextmanager
 def running(name, kind, *arguments):
     """Run an example on a free port; its address."""
-    with socket.socket(type=kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = probe.getsockname()
-    with subprocess.Popen(
-            [sys.executable, EXAMPLES / name, "%s:%d" % address, *arguments],
+    with free_port(kind) as port, subprocess.Popen(
+            [sys.executable, EXAMPLES / name, f"127.0.0.1:{port}", *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         try:
             assert process.stdout.readline()
-            yield address
+            yield "127.0.0.1", port
         finally:
             process.kill()
 
