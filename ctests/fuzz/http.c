@@ -1,11 +1,12 @@
 /*
  * Bytes from a peer to the HTTP server, its application an echo.
  *
- * The input's first byte chooses the leniencies and how the rest is cut into
- * pieces. Whatever the bytes are: the answers are the same when they come
- * whole and in pieces, each answer is well formed, nothing follows a refusal,
- * and nothing is left behind. A second peer, whose requests come between
- * these pieces a byte at a time, gets its own answers and nothing else.
+ * The input's first byte chooses the leniencies, whether a PROXY header may
+ * come first, and how the rest is cut into pieces. Whatever the bytes are: the
+ * answers are the same when they come whole and in pieces, each answer is well
+ * formed, nothing follows a refusal, and nothing is left behind. A second
+ * peer, whose requests come between these pieces a byte at a time, gets its
+ * own answers and nothing else.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -188,6 +189,7 @@ static void begin(exchange *it, unsigned flags)
         .flags = flags | GCORE_HTTP_NO_DATE,
         .line_limit = 200,
         .head_limit = 400,
+        .field_bytes = 200,
         .field_limit = 10,
         .extension_limit = 50,
         .trailer_limit = 50,
@@ -270,11 +272,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 1 || size > 4096)
         return 0;
     flags = data[0] & 7u;
+    if (data[0] & 0x80)
+        flags |= GCORE_HTTP_PROXY | GCORE_HTTP_PROXY_OPTIONAL;
     begin(&whole, flags);
     converse(&whole, data + 1, size - 1, size);
     end(&whole);
     begin(&cut, flags);
-    converse(&cut, data + 1, size - 1, 1 + (data[0] >> 3));
+    converse(&cut, data + 1, size - 1, 1 + (data[0] >> 3 & 15));
     end(&cut);
     length = accepted(&whole);
     check(length == accepted(&cut) &&
