@@ -13,7 +13,8 @@ from pathlib import Path
 
 __all__ = ["aiohttp_cases", "gunicorn_cases", "h11_cases",
            "http_parser_cases", "hypercorn_cases", "lighttpd_cases",
-           "llhttp_cases", "puma_cases", "tornado_cases", "twisted_cases", "waitress_cases"]
+           "llhttp_cases", "puma_cases", "tornado_cases", "twisted_cases",
+           "waitress_cases"]
 
 _LINE = re.compile(rb"(?:\r\n)*([^ ]+) ([^ ]*)")
 _ESCAPE = re.compile(rb"\\x([0-9A-Fa-f]{2})")

@@ -385,7 +385,8 @@ GCORE_API int gcore_http_server_adopt_stream(gcore_http_server *server,
 
 /*
  * Drains the server: it accepts no more, closes idle connections, at once or
- * after `drain_idle`, and answers what it has, or what has reached it by then, with "Connection: close".
+ * after `drain_idle`, and answers what it has, or what has reached it by then,
+ * with "Connection: close".
  *   deadline  until when to wait for the answers
  *   done      told 0 when the last connection is gone; -ETIMEDOUT when the
  *             deadline passed first: then close the server to reset the
