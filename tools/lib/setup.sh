@@ -51,12 +51,16 @@ as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
+# The archive may be slow to answer, and another installation under way.
+apt_patience=(-o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
+
 apt_install() {
     # An unreachable archive among several is no reason to stop here: the
     # installation tells whether something is really missing.
-    as_root apt-get -qq update || true
+    as_root apt-get -qq "${apt_patience[@]}" update || true
     as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get -qq install --no-install-recommends -y "$@"
+        apt-get -qq "${apt_patience[@]}" install \
+            --no-install-recommends -y "$@"
 }
 
 # ensure_packages PACKAGE...: install those of the system's that are missing.
