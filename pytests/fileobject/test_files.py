@@ -3,6 +3,7 @@ import errno
 import io
 import os
 import threading
+import tracemalloc
 
 import gevent
 import pytest
@@ -372,3 +373,29 @@ def test_names():
     assert fileobject.__all__ == [
         "FileObjectPosix", "FileObjectThread", "FileObjectBlock",
         "FileObject"]
+
+
+def test_reading_a_whole_file_takes_no_more_memory_than_needed(tmp_path):
+    path = tmp_path / "small"
+    path.write_bytes(b"x" * 30000)
+    with FileObjectPosix(str(path), "rb") as file:
+        tracemalloc.start()
+        try:
+            assert file.read() == b"x" * 30000
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak < 300_000
+
+
+@pytest.mark.parametrize("size", [0, 1, 65535, 65536, 131072, 131073, 1 << 20,
+                                  (1 << 20) + 1, 3_000_000])
+def test_reading_a_whole_file(tmp_path, size):
+    content = os.urandom(size)
+    path = tmp_path / "whole"
+    path.write_bytes(content)
+    with FileObjectPosix(str(path), "rb", 0) as file:
+        assert file.read() == content
+        file.seek(size // 2)
+        assert file.readall() == content[size // 2:]
+        assert file.read() == b""

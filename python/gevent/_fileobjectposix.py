@@ -34,6 +34,7 @@ __all__ = [
 
 _READ, _WRITE = 1, 2
 _DISK_STEP = 1 << 20  # bytes that one trip to the worker thread brings in
+_COPY_STEP = 1 << 17  # bytes of a whole file that are copied at a time
 _PIPE_STEP = 1 << 16  # what a pipe holds
 _NOWAIT = getattr(os, "RWF_NOWAIT", None)
 
@@ -138,7 +139,7 @@ class GreenFileDescriptorIO(FileIO):
             offset = os.lseek(fd, 0, os.SEEK_CUR)
             hub.threadpool.apply(_bring_into_cache, (fd, size, offset))
 
-    def _disk_readinto(self, buffer):
+    def _disk_readinto(self, buffer, ahead=0):
         if not self.readable():
             raise io.UnsupportedOperation("File not open for reading")
         with memoryview(buffer) as view, view.cast("B") as data:
@@ -148,7 +149,7 @@ class GreenFileDescriptorIO(FileIO):
                     return os.preadv(self.fileno(), [data], -1, _NOWAIT)
                 except OSError:  # not in memory, or not that kind of file
                     pass
-            self._cached(len(data))
+            self._cached(max(len(data), ahead))
             return super().readinto(data)
 
     # What io.RawIOBase asks for
@@ -165,17 +166,31 @@ class GreenFileDescriptorIO(FileIO):
             return self.readall()
         if self._disk:
             buffer = bytearray(min(size, _DISK_STEP))
-            return bytes(buffer[:self._disk_readinto(buffer)])
+            count = self._disk_readinto(buffer)
+            with memoryview(buffer) as data:
+                return bytes(data[:count])
         while (data := super().read(size)) is None:
             self._wait_readable()
         return data
 
     def readall(self):
-        step = _DISK_STEP if self._disk else _PIPE_STEP
         whole = io.BytesIO()
-        while chunk := self.read(step):
-            whole.write(chunk)
+        if self._disk:
+            self._copy_rest_to(whole)
+        else:
+            while chunk := self.read(_PIPE_STEP):
+                whole.write(chunk)
         return whole.getvalue()
+
+    def _copy_rest_to(self, whole):
+        # Memory that is made for a read is filled with zeros first: not more
+        # of it than is needed, and that once.
+        fd = self.fileno()
+        left = os.fstat(fd).st_size - os.lseek(fd, 0, os.SEEK_CUR)
+        size = max(_PIPE_STEP, min(left, _COPY_STEP))
+        with memoryview(bytearray(size)) as data:
+            while count := self._disk_readinto(data, _DISK_STEP):
+                whole.write(data[:count])
 
     def write(self, data):
         while (count := super().write(data)) is None:
