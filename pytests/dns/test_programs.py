@@ -43,7 +43,10 @@ def test_urllib_and_http_client(run_program, serve):
         def log_message(self, *args):
             pass
 
-    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+    class Server(http.server.ThreadingHTTPServer):
+        request_queue_size = 128  # all come at once; the class's own is 5
+
+    server = Server(('127.0.0.1', 0), Handler)
     port = server.server_address[1]
     gevent.spawn(server.serve_forever)
 
