@@ -15,7 +15,7 @@ from concurrent.futures import Future
 import gevent
 import pytest
 
-from gevent import socket
+from gevent import _socketcommon, socket
 from gevent.exceptions import ConcurrentObjectUseError
 
 BIG = b'0123456789abcdef' * (1 << 16)  # more than any socket buffer here
@@ -937,35 +937,61 @@ class TestMany:
         gevent.joinall(clients, raise_error=True)
         assert sum(each.value for each in clients) == count
 
-    @pytest.mark.parametrize('family', [socket.AF_INET, socket.AF_UNIX])
-    def test_a_small_backlog_does_not_overflow(self, family, tmp_path):
-        """Who connects lets the listener of the same process accept."""
-        count, begun, accepted, most = 100, 0, 0, 0
-        with socket.socket(family) as listener:
-            listener.bind(('127.0.0.1', 0) if family == socket.AF_INET
-                          else str(tmp_path / 'listener'))
+    def test_a_small_backlog_does_not_overflow(self, monkeypatch):
+        """Who connects lets listeners of the same process accept, and those
+        who serve go on."""
+        count, begun, accepted, served = 100, 0, 0, 0
+        in_backlog, unserved = [], []
+        is_connected = _socketcommon._is_connected
+
+        def counted(sock):
+            nonlocal begun
+            begun += 1
+            in_backlog.append(begun - accepted)
+            unserved.append(begun - served)
+            return is_connected(sock)
+
+        monkeypatch.setattr(_socketcommon, '_is_connected', counted)
+        with socket.socket() as listener:
+            listener.bind(('127.0.0.1', 0))
             listener.listen(20)
             address = listener.getsockname()
+
+            def serve(peer):
+                nonlocal served
+                served += 1
+                peer.close()
 
             def accept():
                 nonlocal accepted
                 for _ in range(count):
-                    listener.accept()[0].close()
+                    gevent.spawn(serve, listener.accept()[0])
                     accepted += 1
 
             def client():
-                nonlocal begun, most
-                begun += 1
-                most = max(most, begun - accepted)
-                with socket.socket(family) as sock:
-                    sock.connect(address)
-                    sock.recv(1)
+                socket.create_connection(address).close()
 
             acceptor = gevent.spawn(accept)
             gevent.joinall([gevent.spawn(client) for _ in range(count)],
                            raise_error=True)
             acceptor.get()
-        assert most < 20
+        assert begun == count
+        assert max(in_backlog) < 20
+        assert max(unserved) < 40
+
+    def test_a_timeout_before_its_turn_to_connect(self, listener):
+        address = listener.getsockname()
+        socket.create_connection(address).close()
+        gevent.sleep(0)
+        gate = gevent.get_hub()._connect_gate
+        taken = 0
+        while gate.acquire(blocking=False):
+            taken += 1
+        with pytest.raises(socket.timeout, match='timed out'):
+            socket.create_connection(address, timeout=0.01)
+        for _ in range(taken):
+            gate.release()
+        socket.create_connection(address).close()
 
     def test_a_peer_that_resets_at_once(self, listener):
         """connect() has succeeded then; the next call tells."""

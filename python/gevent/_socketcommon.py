@@ -15,11 +15,14 @@ from errno import EAGAIN, EALREADY, EBADF, EINPROGRESS, EISCONN, EWOULDBLOCK
 from os import strerror
 from time import monotonic
 
+from greenlet import getcurrent
+
 from gevent import _hub_primitives
 from gevent._hub_local import get_hub_if_exists
 from gevent._hub_local import get_hub_noargs as get_hub
 from gevent._hub_primitives import wait_on_watcher as wait
 from gevent._hub_primitives import wait_read, wait_readwrite, wait_write
+from gevent._semaphore import Semaphore
 from gevent.exceptions import InvalidThreadUseError
 from libgcore import _engine
 
@@ -38,6 +41,7 @@ gaierror = __socket__.gaierror
 _MSG_DONTWAIT = int(getattr(__socket__, 'MSG_DONTWAIT', 0))
 _TCP_INFO = getattr(__socket__, 'TCP_INFO', None)
 _ESTABLISHED = b'\x01'  # as the first byte of TCP_INFO
+_CONNECTS = 5  # that are begun in a row: the backlog socketserver asks for
 AF_INET = __socket__.AF_INET
 AF_INET6 = __socket__.AF_INET6
 AF_UNIX = getattr(__socket__, 'AF_UNIX', None)
@@ -234,6 +238,23 @@ def _is_connected(sock):
     except error:
         return False  # not TCP
     return state == _ESTABLISHED
+
+
+def _let_listeners_accept(deadline):
+    # Hundreds that connect at once to a listener of this process overflow its
+    # backlog. The kernel drops what comes then, and tries again after a second,
+    # or never. So the hub polls before others go on, and the queue comes round
+    # for those who serve after every few.
+    hub = get_hub()
+    if getcurrent() is hub:
+        return  # cannot wait
+    gate = getattr(hub, '_connect_gate', None)
+    if gate is None:
+        gate = hub._connect_gate = Semaphore(_CONNECTS)
+    if not gate.acquire(timeout=deadline.left()):
+        raise timeout('timed out')
+    hub.loop.run_callback(gate.release)
+    hub.loop.poll_next()
 
 
 def _wait_for(watcher, seconds, timeout_exc=None):
@@ -514,7 +535,7 @@ class SocketMixin(_netio.SocketBase):
         deadline = _Deadline(self.timeout)
         address = _resolve_addr(sock, address)
         pause = 0.001
-        self._let_a_listener_accept()
+        _let_listeners_accept(deadline)
         while True:
             result = sock.connect_ex(address)
             if result in (0, EISCONN):
@@ -534,14 +555,6 @@ class SocketMixin(_netio.SocketBase):
             if raise_ex:
                 raise _SocketError(result, strerror(result))
             return result
-
-    def _let_a_listener_accept(self):
-        # Many that connect in one turn of the hub to a listener of this
-        # process would overflow its backlog. The kernel drops what comes then,
-        # and tries again after a second, or never.
-        loop = self.hub.loop
-        if loop is not None:
-            loop.poll_next()
 
     # Receiving
 

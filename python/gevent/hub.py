@@ -193,7 +193,7 @@ class Hub(WaitOperationsGreenlet):
     # What every hub has. Each switch looks into the hub's dictionary for a
     # `switch` of its own: that is quick while there is nothing in it.
     __slots__ = ('loop', '_thread_ident', 'minimal_ident',
-                 'spawning_greenlet', 'spawn_tree_locals')
+                 'spawning_greenlet', 'spawn_tree_locals', '_connect_gate')
 
     #: Errors of these types are thrown into the main greenlet.
     SYSTEM_ERROR = (KeyboardInterrupt, SystemExit, SystemError)
