@@ -275,6 +275,30 @@ def test_locks_that_dropped_greenlets_were_about_to_take(run_program):
     """, GEVENT_DROP_GREENLETS_ON_FORK="1")
 
 
+def test_dropped_greenlets_that_were_about_to_connect(run_program):
+    run_program("""
+        from gevent import monkey; monkey.patch_all()
+        import os, socket
+        import gevent
+        listener = socket.create_server(('127.0.0.1', 0), backlog=100)
+
+        def connect():
+            socket.create_connection(listener.getsockname(), timeout=20)
+
+        def fork():
+            if os.fork():
+                assert os.wait()[1] == 0
+            else:
+                for _ in range(20):
+                    connect()
+                os._exit(0)
+
+        connecting = [gevent.spawn(connect) for _ in range(20)]
+        gevent.spawn(fork).get()
+        gevent.joinall(connecting, raise_error=True)
+    """, GEVENT_DROP_GREENLETS_ON_FORK="1")
+
+
 def test_greenlets_live_on_in_a_fork(run_program):
     done = run_program(FORK)
     assert sorted(done.stdout.split()) == [

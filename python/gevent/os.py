@@ -157,6 +157,7 @@ def _drop_other_greenlets():
     if hub is None or hub.loop is None:
         return
     _dropped_greenlets.extend(hub.loop.abandon())
+    hub._connect_gate = None  # with it the calls that would have opened it
     current = getcurrent()
     for each in get_objects():
         # Not isinstance: that one would call code of proxies.
