@@ -1,7 +1,7 @@
 """Transfers on non-blocking descriptors in which "would block" is ``None``.
 
-The plain Python twin of the accelerator's ``netio.c``: the same names, the
-same answers. A transfer that fails otherwise raises ``OSError``.
+The plain Python twin of the accelerator's ``netio.c`` and ``socket.c``: the same
+names, the same answers. A transfer that fails otherwise raises ``OSError``.
 """
 import _socket
 import itertools
