@@ -40,6 +40,29 @@ def test_limits(serve, option, request_, status):
     assert talk(serve(show_body), request_).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.parametrize("option", [
+    "max_request_line", "max_headers", "max_header_bytes", "max_body",
+    "max_connections", "min_body_rate", "header_timeout", "idle_timeout",
+    "handshake_timeout", "body_timeout", "send_timeout", "coalesce"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_limits_that_could_mean_none(option, value):
+    """To some 0 is no limit, to others nothing passes."""
+    class Server(pywsgi.WSGIServer):
+        pass
+
+    setattr(Server, option, value)
+    for make in (lambda: pywsgi.WSGIServer(LOCAL, plain, **{option: value}),
+                 lambda: Server(LOCAL, plain)):
+        with pytest.raises(ValueError, match=f"{option}.*above 0.*{value}"):
+            make()
+
+
+@pytest.mark.parametrize("option", ["max_request_line", "max_headers"])
+def test_limits_that_there_always_are(option):
+    with pytest.raises(ValueError, match=f"{option}.*above 0; it is None"):
+        pywsgi.WSGIServer(LOCAL, plain, **{option: None})
+
+
 def test_a_silent_connection_is_closed(serve):
     server = serve(plain, idle_timeout=0.01)
     with connect(server) as sock:
@@ -91,6 +114,13 @@ def test_a_body_that_is_slow(serve, monkeypatch):
         assert until_closed(sock).startswith(b"HTTP/1.1 408 ")
     body = post(b"abc", "Content-Length: 3") * 2
     assert talk(serve(show_body, min_body_rate=1), body).count(b"=abc") == 2
+
+
+def test_a_body_that_is_slower_than_a_byte_a_second(serve, monkeypatch):
+    monkeypatch.setattr("gevent._pywsgi_input.TimedFile.grace", 0.01)
+    with connect(serve(show_body, min_body_rate=0.9)) as sock:
+        sock.sendall(post(b"", "Content-Length: 3"))
+        assert until_closed(sock).startswith(b"HTTP/1.1 408 ")
 
 
 def test_a_client_that_does_not_read(serve):

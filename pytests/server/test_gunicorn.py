@@ -385,6 +385,15 @@ def test_the_limit_of_a_header(start):
     assert server.ask("/", "A: " + "1" * 20000)[0] == 200
 
 
+def test_no_limits(start):
+    server = start("limit_request_line = 0", "limit_request_fields = 0",
+                   "limit_request_field_size = 0", "worker_connections = 0")
+    headers = [f"A{number}: 1" for number in range(500)]
+    assert server.ask("/" + "x" * 20000, *headers)[0] == 200
+    server = start("limit_request_fields = 0")
+    assert server.ask("/", *headers)[0] == 200
+
+
 @pytest.mark.parametrize("target, path, query", [
     ("http://h/environ?a=b", "/environ", "a=b"),
     ("HTTPS://h:80/environ", "/environ", ""),

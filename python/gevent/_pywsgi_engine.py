@@ -60,7 +60,8 @@ def engine_options(server):
         "line_limit": server.max_request_line,
         "field_limit": server.max_headers,
         "head_limit": server.max_header_bytes or _HEAD_LIMIT,
-        "body_rate": int(server.min_body_rate or 0) or _NO_LIMIT,
+        "body_rate": (_NO_LIMIT if server.min_body_rate is None
+                      else max(1, int(server.min_body_rate))),
         "body_grace": int(TimedFile.grace * _NS),
         "head_timeout": _nanoseconds(server.header_timeout
                                      or server.idle_timeout),

@@ -976,6 +976,7 @@ class WSGIServer(StreamServer):
         for name in self._options:
             if name in ssl_args:
                 setattr(self, name, ssl_args.pop(name))
+        _check_limits(self)
         if isinstance(self.access_log_format, str):
             self.access_log_format = AccessFormat(self.access_log_format)
         if self.metrics_path is not None:
@@ -1245,6 +1246,27 @@ class WSGIServer(StreamServer):
             return engine.counters()["connections"]
         finally:
             engine.close()
+
+
+_LIMITS = (
+    "max_request_line", "max_headers", "max_header_bytes", "max_body",
+    "handshake_timeout", "idle_timeout", "header_timeout", "body_timeout",
+    "min_body_rate", "send_timeout", "coalesce", "max_connections")
+_ALWAYS_LIMITED = ("max_request_line", "max_headers")
+
+
+def _check_limits(server):
+    """Zero is no limit to some, and lets nothing pass to others: it is
+    neither here."""
+    for name in _LIMITS:
+        value = getattr(server, name)
+        if value is None and name not in _ALWAYS_LIMITED:
+            continue
+        if value is None or value <= 0:
+            no_limit = ("" if name in _ALWAYS_LIMITED
+                        else ", or None for no limit")
+            raise ValueError(f"{name} is a number above 0{no_limit}; "
+                             f"it is {value!r}")
 
 
 #: Servers whose engine may have a thread, which a fork should not find.

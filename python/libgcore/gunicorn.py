@@ -38,6 +38,7 @@ __all__ = ["Worker"]
 _HEARTBEAT = 1.0  # seconds
 _DRAIN_IDLE = 1_000_000_000  # nanoseconds
 _NO_LIMIT = 1 << 20  # bytes of a line, for a setting of 0
+_MOST_FIELDS = 32768  # as gunicorn's, which is what its 0 means
 
 
 # What gunicorn's hooks and loggers look at
@@ -533,13 +534,13 @@ class Worker(base.Worker):
 
     def _limits(self):
         cfg = self.cfg
+        fields = min(cfg.limit_request_fields or _MOST_FIELDS, _MOST_FIELDS)
         size = cfg.limit_request_field_size
         return {
             "max_request_line": cfg.limit_request_line or _NO_LIMIT,
-            "max_headers": cfg.limit_request_fields,
-            "max_header_bytes":
-                cfg.limit_request_fields * (size + 2) + 4 if size else None,
-            "max_connections": self.worker_connections,
+            "max_headers": fields,
+            "max_header_bytes": fields * (size + 2) + 4 if size else None,
+            "max_connections": self.worker_connections or None,
             "idle_timeout": cfg.keepalive or None,
             "header_timeout": cfg.timeout or None,
             "handshake_timeout": cfg.timeout or None,
