@@ -342,6 +342,39 @@ static void slow_peers(void **state)
     echo_close(&it);
 }
 
+/* A header and the head after it have a time each. */
+static void slow_proxies(void **state)
+{
+    gcore_http_options options = {.size = sizeof options,
+                                  .flags = GCORE_HTTP_PROXY,
+                                  .head_timeout = 3600 * SECOND,
+                                  .proxy_timeout = 20 * MS};
+    echo_server it;
+
+    (void)state;
+    echo_open(&it, &options);
+    peer_open(&one, &it);
+    turn_until_closed(&it, &one);
+    assert_string_equal(answers(&one), "closed");
+    peer_close(&one);
+    peer_open(&one, &it);
+    peer_say(&one, "PROXY TCP4 1.2.3.4");
+    turn_until_closed(&it, &one);
+    assert_string_equal(answers(&one), "408|closed");
+    peer_close(&one);
+    echo_close(&it);
+
+    options.head_timeout = 20 * MS;
+    options.proxy_timeout = 3600 * SECOND;
+    echo_open(&it, &options);
+    peer_open(&one, &it);
+    peer_say(&one, "PROXY UNKNOWN\r\nGET");
+    turn_until_closed(&it, &one);
+    assert_string_equal(answers(&one), "408|closed");
+    peer_close(&one);
+    echo_close(&it);
+}
+
 /* An application's own patience with a body. */
 static void waiting_for_a_body(void **state)
 {
@@ -917,7 +950,7 @@ static void proxied(void **state)
     static const struct {
         const char *header;
         size_t size;
-        const char *peer; /* NULL: closed */
+        const char *peer; /* NULL: refused */
         int port;
     } cases[] = {
 #define CASE(header, peer, port) {header, sizeof(header) - 1, peer, port}
@@ -987,7 +1020,7 @@ static void proxied(void **state)
             if (!one.closed)
                 print_error("case %zu\n", i / 2);
             assert_true(one.closed);
-            assert_int_equal(one.size, 0);
+            assert_memory_equal(one.got, "HTTP/1.1 400 ", 13);
         }
         peer_close(&one);
     }
@@ -1192,6 +1225,7 @@ int main(void)
         TEST(ending_from_within),
         TEST(after_a_fork),
         TEST(proxied),
+        TEST(slow_proxies),
         TEST(perhaps_proxied),
     };
 

@@ -546,6 +546,17 @@ def test_a_proxy_header_that_is_none(start, kind, header):
     server.until(lambda: "Invalid request" in server.output())
 
 
+@pytest.mark.parametrize("more", [(), UPGRADE])
+@pytest.mark.parametrize("expected, status", [
+    ("100-Continue", 200), ("wonders", 417), ("100-continue, wonders", 417)])
+def test_expectations_that_cannot_be_met(start, expected, status, more):
+    server = start()
+    assert server.ask("/", f"Expect: {expected}", *more)[0] == status
+    if status == 417:
+        server.until(lambda: f"the expectation {expected!r}"
+                     in server.output())
+
+
 @pytest.mark.parametrize("trusted, scheme", [("127.0.0.1", "https"),
                                              ("10.1.2.3", "http")])
 def test_whose_forwarded_headers_are_taken(start, trusted, scheme):

@@ -41,8 +41,9 @@ _NO_LIMIT = -1
 
 if AVAILABLE:
     from libgcore._accel import (HTTP_LENIENT, HTTP_MAY_PROXY,
-                                 HTTP_PLAIN_STATUS, HTTP_REPORT, HTTP_UPGRADE,
-                                 HttpExchange, HttpInput, HttpServer)
+                                 HTTP_PLAIN_STATUS, HTTP_PROXY, HTTP_REPORT,
+                                 HTTP_UPGRADE, HttpExchange, HttpInput,
+                                 HttpServer)
 else:
     HttpExchange = HttpInput = object
 
@@ -56,6 +57,7 @@ def engine_options(server):
     options = {
         "flags": (HTTP_REPORT | (0 if server.strict else HTTP_LENIENT)
                   | (HTTP_MAY_PROXY if server._may_be_proxied else 0)
+                  | (HTTP_PROXY if server.proxy_protocol else 0)
                   | (HTTP_PLAIN_STATUS if server._plain_status else 0)),
         "line_limit": server.max_request_line,
         "field_limit": server.max_headers,
@@ -65,6 +67,7 @@ def engine_options(server):
         "body_grace": int(TimedFile.grace * _NS),
         "head_timeout": _nanoseconds(server.header_timeout
                                      or server.idle_timeout),
+        "proxy_timeout": _nanoseconds(server.proxy_timeout),
         "idle_timeout": _nanoseconds(server.idle_timeout),
         "send_timeout": _nanoseconds(server.send_timeout),
         "coalesce": _nanoseconds(server.coalesce),

@@ -930,8 +930,8 @@ class WSGIServer(StreamServer):
 
     #: Whether the engine may read requests. It does where nothing asks for
     #: the methods of a handler: neither they nor those of the server that
-    #: deal with connections are overridden, and there is no pool and no PROXY
-    #: protocol. Under TLS it takes over when the handshake is done.
+    #: deal with connections are overridden, and there is no pool, nor TLS
+    #: after a PROXY header. Under TLS it takes over when the handshake is done.
     use_engine = True
 
     _http = None  # the engine's server
@@ -1057,10 +1057,10 @@ class WSGIServer(StreamServer):
     def _engine_serves(self):
         return (self.use_engine and _engine.AVAILABLE
                 and self.handler_class in self._exchanges
-                and self.pool is None and not self.proxy_protocol
+                and self.pool is None
                 and self._spawn in _USUAL_SPAWNS
-                and self._handle == (self.wrap_socket_and_handle
-                                     if self.ssl_enabled else self.handle)
+                and self._handle == self._usual_handle()
+                and not (self.ssl_enabled and self.proxy_protocol)
                 and not _overridden(self)
                 and vars(WSGIHandler) == _PLAIN_HANDLER)
 

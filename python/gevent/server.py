@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket as __socket__
 import sys
+from collections.abc import Callable
+from typing import NamedTuple
 
 from gevent._proxy_protocol import read_client_address
 from gevent.baseserver import BaseServer
@@ -90,11 +92,14 @@ class StreamServer(BaseServer):
         if not hasattr(self, "socket"):
             self.socket = self._make_listener()
             self.address = self.socket.getsockname()
-        self._handle = (self.wrap_socket_and_handle if self.ssl_args
-                        else self.handle)
-        if self.proxy_protocol:
-            self._handle = _AfterProxyHeader(
-                self._handle, self.proxy_timeout, self.loop)
+        self._handle = self._usual_handle()
+
+    def _usual_handle(self):
+        handle = (self.wrap_socket_and_handle if self.ssl_args
+                  else self.handle)
+        if not self.proxy_protocol:
+            return handle
+        return _AfterProxyHeader(handle, self.proxy_timeout, self.loop)
 
     def _make_listener(self):
         if not self.reuse_port:
@@ -135,23 +140,22 @@ class StreamServer(BaseServer):
             return self.handle(ssl_socket, address)
 
 
-class _AfterProxyHeader:
+class _AfterProxyHeader(NamedTuple):
     """Calls *handle* with the address that a proxy tells."""
 
-    def __init__(self, handle, seconds, loop):
-        self._handle = handle
-        self._seconds = seconds
-        self._loop = loop
+    handle: Callable
+    seconds: float | None
+    loop: object
 
     def __call__(self, sock, address):
         try:
-            with Timeout(self._seconds, TimeoutError("No PROXY header came")):
+            with Timeout(self.seconds, TimeoutError("No PROXY header came")):
                 address = read_client_address(sock, address)
         except (ValueError, OSError):
             # Whoever connected is no proxy; the error tells how to mend that.
-            self._loop.handle_error((address, self), *sys.exc_info())
+            self.loop.handle_error((address, self), *sys.exc_info())
             return None
-        return self._handle(sock, address)
+        return self.handle(sock, address)
 
 
 class DatagramServer(BaseServer):

@@ -92,6 +92,10 @@ class _Forbidden(InvalidInput):
     status = "403 Forbidden"
 
 
+class _NotToBeMet(InvalidInput):
+    status = "417 Expectation Failed"
+
+
 def _adapt(worker, environ, raw_headers, proxy):
     """Make *environ* what gunicorn's settings ask for, and count the request;
     the application. *raw_headers* returns names and values as they came;
@@ -101,6 +105,9 @@ def _adapt(worker, environ, raw_headers, proxy):
     else:
         _take_proxy(worker, environ, proxy)
         peer = proxy.address
+    expected = environ.get("HTTP_EXPECT", "100-continue")
+    if expected.lower() != "100-continue":
+        raise _NotToBeMet(f"Unable to meet the expectation {expected!r}")
     trusted = worker.trusts(peer)
     if trusted:
         _take_scheme(environ, worker.scheme_variables)

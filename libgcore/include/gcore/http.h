@@ -66,13 +66,14 @@ typedef struct gcore_http_request gcore_http_request;
 
 /* Each connection begins with a header of the PROXY protocol, version 1 or 2,
  * which tells the peer's address (before TLS it is not looked for, but within
- * it); one that does not is closed. For servers that only a proxy can reach. */
+ * it); one that does not is answered with 400 and closed. For servers that
+ * only a proxy can reach. */
 #define GCORE_HTTP_PROXY 32
 /* What is unsupported (versions, transfer codings), and too many fields, are
  * answered with 400 like what is malformed, as older servers do. */
 #define GCORE_HTTP_PLAIN_STATUS 64
-/* Beside GCORE_HTTP_PROXY: a connection may begin without such a header; a
- * malformed one is answered with 400. The application has to look whether
+/* Beside GCORE_HTTP_PROXY: a connection may begin without such a header, but
+ * not with a malformed one. The application has to look whether
  * gcore_http_head.proxy may tell addresses. */
 #define GCORE_HTTP_PROXY_OPTIONAL 128
 
@@ -122,6 +123,9 @@ typedef struct gcore_http_request gcore_http_request;
  *   drain_idle       nanoseconds that a drain leaves to idle connections, so
  *                    that a request that is on its way is still answered
  *                    (none: they are closed at once)
+ *   proxy_timeout    nanoseconds from the connection's beginning to the end
+ *                    of the PROXY header (head_timeout); beyond it: as for
+ *                    head_timeout, which begins then
  */
 typedef struct gcore_http_options {
     size_t size;
@@ -145,6 +149,7 @@ typedef struct gcore_http_options {
     int64_t coalesce;
     uint32_t field_bytes;
     int64_t drain_idle;
+    int64_t proxy_timeout;
 } gcore_http_options;
 
 /*

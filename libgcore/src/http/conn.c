@@ -113,7 +113,9 @@ int gcore__http_conn_new(gcore_http_server *server, int fd,
     gcore__list_append(&server->conns, &conn->link);
     server->stats.accepted++;
     server->stats.connections++;
-    conn->deadline = later(conn, server->options.head_timeout);
+    conn->deadline = later(conn, conn->awaits_proxy
+                                     ? server->options.proxy_timeout
+                                     : server->options.head_timeout);
     /* The request is often there already: no need to wait for it. */
     gcore__ready_add(server->hub, &conn->again);
     return 0;
@@ -350,24 +352,18 @@ static int become_proxied(gcore__http_conn *conn,
     return 0;
 }
 
-/* What begins like a request may be one; true if that is for its head to
- * tell. */
-static bool goes_without_proxy(gcore__http_conn *conn, int error)
+/* A head is to come next. */
+static void go_without_proxy(gcore__http_conn *conn)
 {
-    bool optional =
-        conn->server->options.flags & GCORE_HTTP_PROXY_OPTIONAL;
+    conn->awaits_proxy = false;
+    conn->deadline = later(conn, conn->server->options.head_timeout);
+}
 
-    if (optional && error == GCORE__HTTP_PROXY_NONE)
-        return true;
-    if (optional) {
-        gcore__http_refuse(conn, GCORE__HTTP_PROXY_HEADER,
-                           gcore__buffer_first(&conn->in),
-                           gcore__buffer_size(&conn->in));
-        return false;
-    }
-    conn->server->stats.refused++;
-    gcore__http_conn_close(conn, -EBADMSG);
-    return false;
+/* What begins like a request may be one: that is for its head to tell. */
+static bool needs_no_proxy(const gcore__http_conn *conn, int error)
+{
+    return error == GCORE__HTTP_PROXY_NONE &&
+           conn->server->options.flags & GCORE_HTTP_PROXY_OPTIONAL;
 }
 
 /* What comes before the first head. */
@@ -377,13 +373,15 @@ static void read_proxy(gcore__http_conn *conn)
     int used = gcore__http_proxy_read(gcore__buffer_first(&conn->in),
                                       gcore__buffer_size(&conn->in), &header);
 
-    if (used < 0) {
-        conn->awaits_proxy = !goes_without_proxy(conn, used);
+    if (used < 0 && !needs_no_proxy(conn, used)) {
+        gcore__http_refuse(conn, GCORE__HTTP_PROXY_HEADER,
+                           gcore__buffer_first(&conn->in),
+                           gcore__buffer_size(&conn->in));
     } else if (used > 0 && become_proxied(conn, &header) < 0) {
         gcore__http_conn_close(conn, -ENOMEM);
-    } else if (used > 0) {
-        conn->awaits_proxy = false;
-        gcore__buffer_use(&conn->in, (size_t)used);
+    } else if (used) {
+        go_without_proxy(conn);
+        gcore__buffer_use(&conn->in, used > 0 ? (size_t)used : 0);
     }
 }
 

@@ -6,7 +6,7 @@
 
 /* X(name, status, text) */
 #define GCORE__HTTP_REFUSALS(X)                                               \
-    X(PROXY_HEADER, 400, "malformed PROXY header")                            \
+    X(PROXY_HEADER, 400, "no PROXY header, or a malformed one")               \
     X(LINE_LONG, 414, "request line too long")                                \
     X(LINE_END, 400, "line does not end with CR LF")                          \
     X(LINE_BYTES, 400, "control character in the request line")               \

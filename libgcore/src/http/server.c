@@ -67,6 +67,7 @@ static int read_options(const gcore_http_options *given,
     set_time(&options->body_rate, 128);
     set_time(&options->body_grace, SECONDS(30));
     set_time(&options->head_timeout, SECONDS(30));
+    set_time(&options->proxy_timeout, options->head_timeout);
     set_time(&options->idle_timeout, SECONDS(75));
     set_time(&options->send_timeout, SECONDS(60));
     set_time(&options->discard, 65536);

@@ -743,6 +743,7 @@ static int read_option(gcore_http_options *options, const char *name,
     AMOUNT(discard)
     AMOUNT(coalesce)
     AMOUNT(drain_idle)
+    AMOUNT(proxy_timeout)
     if (strcmp(name, "flags") == 0) {
         options->flags = (unsigned)number;
         return 0;
@@ -1027,6 +1028,7 @@ static int add_numbers(PyObject *module)
                                    GCORE_HTTP_ALLOW_BOTH_LENGTHS |
                                        GCORE_HTTP_ALLOW_NO_HOST |
                                        GCORE_HTTP_ALLOW_FOLDED) ||
+           PyModule_AddIntConstant(module, "HTTP_PROXY", GCORE_HTTP_PROXY) ||
            PyModule_AddIntConstant(module, "HTTP_MAY_PROXY",
                                    GCORE_HTTP_PROXY |
                                        GCORE_HTTP_PROXY_OPTIONAL) ||
