@@ -40,6 +40,27 @@ def test_limits(serve, option, request_, status):
     assert talk(serve(show_body), request_).startswith(b"HTTP/1.1 200")
 
 
+def test_where_limits_lie(serve):
+    """The same, whoever reads."""
+    server = serve(show_body, max_request_line=100, max_headers=5,
+                   max_header_bytes=200, max_body=10)
+
+    def passes(*requests):
+        return [talk(server, request_ + get()).startswith(b"HTTP/1.1 200")
+                for request_ in requests]
+
+    rest = len("GET / HTTP/1.1\r\n")
+    assert passes(get("/" + "a" * (99 - rest)),
+                  get("/" + "a" * (100 - rest))) == [True, False]
+    host = len("Host: h\r\n")
+    assert passes(*(get("/", *["A: b"] * number)
+                    for number in (4, 5))) == [True, False]
+    assert passes(*(get("/", "A: " + "b" * (size - host - len("A: \r\n")))
+                    for size in (200, 201))) == [True, False]
+    assert passes(*(post(b"a" * size, f"Content-Length: {size}")
+                    for size in (10, 11))) == [True, False]
+
+
 @pytest.mark.parametrize("option", [
     "max_request_line", "max_headers", "max_header_bytes", "max_body",
     "max_connections", "min_body_rate", "header_timeout", "idle_timeout",

@@ -369,9 +369,12 @@ def test_idle_connections_close(start):
 
 
 def test_limits(start):
-    server = start("limit_request_line = 100", "limit_request_fields = 3",
+    server = start("limit_request_line = 100", "limit_request_fields = 4",
                    "limit_request_field_size = 100")
-    assert server.ask("/" + "x" * 200)[0] == 414
+    target = "/" + "x" * (100 - len("GET / HTTP/1.1"))
+    for headers in [], ["Connection: Upgrade", "Upgrade: something"]:
+        assert server.ask(target, *headers)[0] == 200
+        assert server.ask(target + "x", *headers)[0] == 414
     assert server.ask("/", "A: 1", "B: 2", "C: 3")[0] in (400, 431)
     assert server.ask("/", "A: " + "1" * 400)[0] == 431
     assert server.ask("/", "A: 1")[0] == 200

@@ -38,6 +38,7 @@ _BUFFER = 1 << 16
 _HEAD_LIMIT = 1 << 18
 _NS = 1_000_000_000
 _NO_LIMIT = -1
+_BESIDE_LINE = 3  # its end, and that `max_request_line` is too much already
 
 if AVAILABLE:
     from libgcore._accel import (HTTP_LENIENT, HTTP_MAY_PROXY,
@@ -59,7 +60,7 @@ def engine_options(server):
                   | (HTTP_MAY_PROXY if server._may_be_proxied else 0)
                   | (HTTP_PROXY if server.proxy_protocol else 0)
                   | (HTTP_PLAIN_STATUS if server._plain_status else 0)),
-        "line_limit": server.max_request_line,
+        "line_limit": max(1, server.max_request_line - _BESIDE_LINE),
         "field_limit": server.max_headers,
         "head_limit": server.max_header_bytes or _HEAD_LIMIT,
         "body_rate": (_NO_LIMIT if server.min_body_rate is None

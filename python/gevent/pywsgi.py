@@ -878,7 +878,8 @@ class WSGIServer(StreamServer):
     #: Refuse everything that RFC 9112 allows to refuse.
     strict = False
 
-    #: Bytes that the first line of a request may have, its end included.
+    #: Bytes from which the first line of a request, its end included, is too
+    #: long.
     max_request_line = MAX_REQUEST_LINE
 
     #: Headers that a request may have.

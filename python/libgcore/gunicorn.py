@@ -38,6 +38,7 @@ __all__ = ["Worker"]
 _HEARTBEAT = 1.0  # seconds
 _DRAIN_IDLE = 1_000_000_000  # nanoseconds
 _NO_LIMIT = 1 << 20  # bytes of a line, for a setting of 0
+_LINE_END = 2  # bytes; gunicorn does not count them
 _MOST_FIELDS = 32768  # as gunicorn's, which is what its 0 means
 
 
@@ -544,7 +545,8 @@ class Worker(base.Worker):
         fields = min(cfg.limit_request_fields or _MOST_FIELDS, _MOST_FIELDS)
         size = cfg.limit_request_field_size
         return {
-            "max_request_line": cfg.limit_request_line or _NO_LIMIT,
+            "max_request_line": _LINE_END + 1 + (
+                cfg.limit_request_line or _NO_LIMIT),
             "max_headers": fields,
             "max_header_bytes": fields * (size + 2) + 4 if size else None,
             "max_connections": self.worker_connections or None,
