@@ -64,7 +64,7 @@ def test_where_limits_lie(serve):
 @pytest.mark.parametrize("option", [
     "max_request_line", "max_headers", "max_header_bytes", "max_body",
     "max_connections", "min_body_rate", "header_timeout", "idle_timeout",
-    "handshake_timeout", "body_timeout", "send_timeout", "coalesce"])
+    "handshake_timeout", "body_timeout", "send_timeout"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_limits_that_could_mean_none(option, value):
     """To some 0 is no limit, to others nothing passes."""

@@ -1252,7 +1252,7 @@ class WSGIServer(StreamServer):
 _LIMITS = (
     "max_request_line", "max_headers", "max_header_bytes", "max_body",
     "handshake_timeout", "idle_timeout", "header_timeout", "body_timeout",
-    "min_body_rate", "send_timeout", "coalesce", "max_connections")
+    "min_body_rate", "send_timeout", "max_connections")
 _ALWAYS_LIMITED = ("max_request_line", "max_headers")
 
 
