@@ -1,7 +1,10 @@
 /*
- * An HTTP server that greets: http_hello [PORT]
+ * An HTTP server that greets:
  *
- * Without a port it serves one request of its own, as a test of itself.
+ *     cc http_hello.c $(pkg-config --cflags --libs gcore) -o http_hello
+ *     ./http_hello 7777
+ *
+ * Without a port it serves one request of its own and ends.
  */
 #include <arpa/inet.h>
 #include <stdio.h>

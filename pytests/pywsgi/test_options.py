@@ -11,6 +11,7 @@ from raw_http import (LOCAL, TEXT, connect, get, plain, post, show_body,
                       split, talk, wait_until)
 
 from gevent import pywsgi, socket
+from gevent._pywsgi_input import TimedFile
 from gevent.event import Event
 from gevent.server import StreamServer
 
@@ -135,6 +136,22 @@ def test_a_body_that_is_slow(serve, monkeypatch):
         assert until_closed(sock).startswith(b"HTTP/1.1 408 ")
     body = post(b"abc", "Content-Length: 3") * 2
     assert talk(serve(show_body, min_body_rate=1), body).count(b"=abc") == 2
+
+
+def test_a_body_for_which_the_application_takes_its_time(monkeypatch):
+    now = [0]
+    monkeypatch.setattr("gevent._pywsgi_input.monotonic", lambda: now[0])
+
+    class Client:
+        def read1(self, _length):
+            gevent.sleep(0.001)
+            now[0] += 1
+            return b"a"
+
+    file = TimedFile(Client(), None, 1)
+    for _ in range(20):
+        assert file.read(1) == b"a"
+        now[0] += 100
 
 
 def test_a_body_that_is_slower_than_a_byte_a_second(serve, monkeypatch):

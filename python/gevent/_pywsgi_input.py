@@ -49,10 +49,11 @@ class TimedFile:
     """Reads from *file*, but does not wait for ever.
 
     *timeout*: seconds that the next piece may take. *rate*: bytes a second
-    that come on average, after `grace` seconds. Either may be None.
+    that come on average while they are waited for, after `grace` seconds.
+    Either may be None.
     """
 
-    __slots__ = ("_file", "_timeout", "_rate", "_began", "_received")
+    __slots__ = ("_file", "_timeout", "_rate", "_waited", "_received")
 
     grace = 5  # seconds
 
@@ -60,19 +61,20 @@ class TimedFile:
         self._file = file
         self._timeout = timeout
         self._rate = rate
-        self._began = monotonic()
-        self._received = 0
+        self._waited = 0  # seconds
+        self._received = 0  # bytes
 
     def _seconds_left(self):
         if self._rate is None:
             return self._timeout
-        left = max(0, self._began + self.grace + self._received / self._rate
-                   - monotonic())
+        left = max(0, self.grace + self._received / self._rate - self._waited)
         return left if self._timeout is None else min(left, self._timeout)
 
     def _timed(self, read, length):
+        began = monotonic()
         with Timeout(self._seconds_left(), BodyTooSlow("Body too slow")):
             data = read(length)
+        self._waited += monotonic() - began
         self._received += len(data)
         return data
 

@@ -1,9 +1,11 @@
 """A WSGI server.
 
-One greenlet serves one connection by a `WSGIHandler`, whose methods may be
-overridden. The head of a response goes out together with the first piece of
-its body. Where a request ends is decided in `_pywsgi_request` and
-`_pywsgi_input`; what is not a request is answered, and the connection closed.
+Where nothing asks for the methods of a handler, the engine reads requests, and
+greenlets run the application on them: see `_pywsgi_engine`. Else one greenlet
+serves one connection by a `WSGIHandler`, whose methods may be overridden. The
+head of a response goes out together with the first piece of its body. Where a
+request ends is decided for handlers in `_pywsgi_request` and `_pywsgi_input`;
+what is not a request is answered, and the connection closed.
 """
 
 from __future__ import annotations
@@ -860,7 +862,8 @@ class WSGIServer(StreamServer):
     loggers, None for nothing, ``'default'`` for standard error. *environ*
     is added to the environment of each request. The rest is as for
     `StreamServer`; besides, these attributes may be given as arguments:
-    `strict`, the limits and timeouts, `access_log_format`, `metrics_path`.
+    `strict`, the limits and timeouts, `use_engine`, `access_log_format`,
+    `metrics_path`. Raises `ValueError` for a limit that is not above 0.
     """
 
     #: Serves a connection.
@@ -885,7 +888,8 @@ class WSGIServer(StreamServer):
     #: Headers that a request may have.
     max_headers = MAX_HEADERS
 
-    #: Bytes that the headers of a request may have together.
+    #: Bytes that the headers of a request may have together, line ends
+    #: included.
     max_header_bytes = None
 
     #: Bytes that the body of a request may have.
@@ -897,13 +901,16 @@ class WSGIServer(StreamServer):
     #: Seconds that a TLS handshake may take.
     handshake_timeout = None
 
-    #: Seconds that the head of a request may take, from its first byte.
+    #: Seconds that the head of a request may take, from its first byte; on
+    #: the engine the first one of a connection from when that was accepted,
+    #: and where this is None, `idle_timeout`.
     header_timeout = None
 
     #: Seconds that the next piece of a body may take.
     body_timeout = None
 
-    #: Bytes a second that a body must have on average, after some grace.
+    #: Bytes a second that a body must have on average while the application
+    #: waits for it, after five seconds.
     min_body_rate = None
 
     #: Seconds for which a client may take nothing of a response.
@@ -1343,8 +1350,9 @@ def _main():
     parser = argparse.ArgumentParser()
     parser.add_argument("app", help="dotted name of WSGI app callable "
                                     "[module:callable]")
-    parser.add_argument("-b", "--bind", help="The socket to bind",
-                        default=":8080")
+    parser.add_argument("-b", "--bind", default=":8080",
+                        help="HOST:PORT, [IPV6]:PORT or :PORT, which is every "
+                             "IPv4 address (default: %(default)s)")
     options = parser.parse_args()
     module, _, name = options.app.partition(":")
     application = importlib.import_module(module)

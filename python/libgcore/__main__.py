@@ -36,11 +36,13 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m libgcore",
         description="Flags for building against this package's libgcore.",
     )
-    parser.add_argument("--cflags", action="store_true")
-    parser.add_argument("--libs", action="store_true")
-    parser.add_argument("--cmake-dir", action="store_true")
-    parser.add_argument("--pkgconfig-dir", action="store_true")
-    parser.add_argument("--version", action="store_true")
+    for option, meaning in [
+            ("--cflags", "compiler flags"),
+            ("--libs", "linker flags"),
+            ("--cmake-dir", "folder for -Dgcore_DIR="),
+            ("--pkgconfig-dir", "folder for PKG_CONFIG_PATH"),
+            ("--version", "this library's version")]:
+        parser.add_argument(option, action="store_true", help=meaning)
     options = parser.parse_args(arguments)
 
     flags: list[str] = []

@@ -11,10 +11,10 @@
  *                     waits, and calls gcore_hub_poll with GCORE_NOW
  *
  * A turn: prepare watches become ready; the hub waits for descriptors, its
- * next timer or a wake-up; check watches, what other threads sent, ready
- * descriptors and expired timers become ready, in this order; if nothing
- * else of their priority or above is ready, so do idle watches. What is
- * ready is then handed over by priority, highest first, and within one
+ * next timer or a wake-up; check watches, ready descriptors (among them, what
+ * other threads sent) and expired timers become ready, in this order; if
+ * nothing else of their priority or above is ready, so do idle watches. What
+ * is ready is then handed over by priority, highest first, and within one
  * priority in the order in which it became ready.
  *
  * SPDX-License-Identifier: MIT
