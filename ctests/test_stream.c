@@ -453,6 +453,41 @@ static void read_deadline_is_told_once_on(gcore_hub *hub)
 }
 ON_EACH_BACKEND(read_deadline_is_told_once)
 
+/* Turns, each of which finds bytes, until shortly after that moment. */
+static void flood(gcore_hub *hub, int peer, int64_t until)
+{
+    static char bytes[4096];
+
+    for (int late = 0; late < 4; late += gcore_clock() > until) {
+        while (send(peer, bytes, sizeof bytes, MSG_NOSIGNAL) > 0)
+            continue;
+        net_turn(hub);
+    }
+}
+
+/* A peer that sends without a pause does not put deadlines off. */
+static void flooded_on(gcore_hub *hub)
+{
+    heard it = {0};
+    int peer;
+    gcore_stream *stream = stream_and_peer(hub, &peer);
+    int64_t deadline = after(5 * MS);
+
+    assert_ok(gcore_stream_set_read_deadline(stream, deadline));
+    assert_ok(gcore_stream_start(stream, hear, &it));
+    flood(hub, peer, deadline);
+    assert_int_equal(it.ends, 1);
+    assert_int_equal(it.end, -ETIMEDOUT);
+    deadline = after(5 * MS);
+    assert_ok(gcore_stream_finish(stream, deadline));
+    flood(hub, peer, deadline);
+    assert_true(gcore_stream_closed(stream));
+    gcore_stream_unref(stream);
+    close(peer);
+    heard_free(&it);
+}
+ON_EACH_BACKEND(flooded)
+
 /* Ends */
 
 static void a_reset_is_an_error_on(gcore_hub *hub)
@@ -1039,6 +1074,7 @@ int main(void)
         TEST(drain_gives_up_at_its_deadline),
         TEST(write_deadline_ends_the_writing),
         TEST(read_deadline_is_told_once),
+        TEST(flooded),
         TEST(a_reset_is_an_error),
         TEST(a_reset_ends_the_queue),
         TEST(half_close_follows_the_queue),

@@ -222,7 +222,8 @@ GCORE_API size_t gcore_stream_unread_length(gcore_stream *stream);
  * Sets until when something must arrive, in place of what was set before:
  * then a started stream is told -ETIMEDOUT, once, and the deadline is unset.
  * GCORE_FOREVER unsets it. It does not move by itself. Moving it to a later
- * moment costs a store. Returns 0; -ESHUTDOWN when closed. Since 0.1.
+ * moment costs a store. What is there at that moment is told first. Returns
+ * 0; -ESHUTDOWN when closed. Since 0.1.
  */
 GCORE_API int gcore_stream_set_read_deadline(gcore_stream *stream,
                                              int64_t deadline);

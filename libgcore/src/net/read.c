@@ -94,13 +94,24 @@ static void tell_end(gcore_stream *stream, int64_t result)
     gcore_stream_unref(stream);
 }
 
+static void expire(gcore_stream *stream)
+{
+    stream->read_deadline = GCORE_FOREVER;
+    stream->late = false;
+    gcore_watch_stop(stream->readable);
+    schedule(stream, -ETIMEDOUT);
+}
+
 static void tell_bytes(gcore_stream *stream, int64_t result)
 {
     gcore_stream_ref(stream);
     stream->fn(stream->fn_arg, stream->hub->scratch, result);
-    if (stream->reader == GCORE__STARTED && !stream->closed &&
-        has_more(stream))
-        schedule(stream, LOOK);
+    if (stream->reader == GCORE__STARTED && !stream->closed) {
+        if (stream->late)
+            expire(stream);
+        else if (has_more(stream))
+            schedule(stream, LOOK);
+    }
     gcore_stream_unref(stream);
 }
 
@@ -327,18 +338,17 @@ void gcore__read_look(gcore_stream *stream)
 
 void gcore__read_expired(gcore_stream *stream)
 {
-    /* What is there already comes first. */
-    if (stream->input.listed || gcore_watch_pending(stream->readable)) {
-        stream->read_deadline = stream->hub->now + 1;
-        return;
-    }
-    stream->read_deadline = GCORE_FOREVER;
     if (stream->reader == GCORE__DISCARD) {
         gcore_stream_close(stream);
         return;
     }
-    gcore_watch_stop(stream->readable);
-    schedule(stream, -ETIMEDOUT);
+    /* What is there already comes first. */
+    if (stream->input.listed || gcore_watch_pending(stream->readable)) {
+        stream->read_deadline = stream->hub->now + 1;
+        stream->late = true;
+        return;
+    }
+    expire(stream);
 }
 
 void gcore__read_cancel(gcore_stream *stream)

@@ -93,6 +93,7 @@ int gcore_stream_set_read_deadline(gcore_stream *stream, int64_t deadline)
     if (gcore_stream_closed(stream))
         return -ESHUTDOWN;
     stream->read_deadline = moment(stream, deadline);
+    stream->late = false;
     gcore__stream_arm(stream);
     return 0;
 }

@@ -127,6 +127,7 @@ struct gcore_stream {
     bool shutting; /* to be shut once the queue is empty */
     bool shut;
     bool finishing;
+    bool late; /* the read deadline has passed, and bytes were there */
 };
 
 /* stream.c */
