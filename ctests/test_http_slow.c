@@ -4,6 +4,8 @@
 
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
 
 #define GET "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -253,9 +255,159 @@ static void no_memory_for_what_follows(void **state)
     }
 }
 
+/* What has been read already is told of at once, not when more comes. */
+static void read_ahead(void **state)
+{
+    gcore_http_request *request;
+    told told_of = {0};
+    echo_server it;
+    char byte;
+
+    (void)state;
+    taking_open(&it, NULL);
+    peer_open(&one, &it);
+    peer_say(&one, "POST / HTTP/1.1\r\nHost: a\r\n"
+                   "Transfer-Encoding: chunked\r\n\r\n");
+    request = take(&it, &one);
+    assert_int_equal(gcore_http_read(request, &byte, 1), -EAGAIN);
+    peer_say(&one, "2\r\nxy\r\n0\r\n\r\n");
+    assert_int_equal(gcore_http_read(request, &byte, 1), 1);
+    assert_ok(gcore_http_wait_body(request, GCORE_FOREVER, tell, &told_of));
+    settle(&it, &one);
+    assert_int_equal(told_of.count, 1);
+    assert_int_equal(told_of.result, 0);
+    gcore_http_abort(request);
+    gcore_http_request_unref(request);
+    peer_close(&one);
+    echo_close(&it);
+}
+
+/* The time in which the application does not wait for the body is not the
+ * peer's. */
+static void slow_application(void **state)
+{
+    const struct timespec long_time = {.tv_nsec = 60 * MS};
+    gcore_http_options options = {.size = sizeof options,
+                                  .body_rate = 1000,
+                                  .body_grace = 50 * MS};
+    gcore_http_request *request;
+    told told_of = {0};
+    echo_server it;
+    char byte;
+    int64_t begun, told_at, again;
+
+    (void)state;
+    taking_open(&it, &options);
+    peer_open(&one, &it);
+    peer_say(&one, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
+    request = take(&it, &one);
+    assert_int_equal(gcore_http_read(request, &byte, 1), -EAGAIN);
+    begun = gcore_clock();
+    assert_ok(gcore_http_wait_body(request, GCORE_FOREVER, tell, &told_of));
+    peer_say(&one, "x");
+    settle(&it, &one);
+    told_at = gcore_clock();
+    assert_int_equal(told_of.count, 1);
+    assert_int_equal(gcore_http_read(request, &byte, 1), 1);
+    nanosleep(&long_time, NULL);
+    assert_int_equal(gcore_http_read(request, &byte, 1), -EAGAIN);
+    again = gcore_clock();
+    assert_ok(gcore_http_wait_body(request, GCORE_FOREVER, tell, &told_of));
+    assert_true(gcore_hub_next_deadline(it.hub) - again >=
+                50 * MS - (told_at - begun));
+    gcore_http_abort(request);
+    gcore_http_request_unref(request);
+    settle(&it, &one);
+    peer_close(&one);
+    echo_close(&it);
+}
+
+/* An application that computes for long takes nothing of the time that its
+ * peers have for the next request. */
+static void long_computation(void **state)
+{
+    const struct timespec long_time = {.tv_nsec = 30 * MS};
+    gcore_http_options options = {.size = sizeof options,
+                                  .idle_timeout = 20 * MS};
+    gcore_http_request *request;
+    int64_t answered;
+    echo_server it;
+
+    (void)state;
+    taking_open(&it, &options);
+    peer_open(&one, &it);
+    peer_say(&one, GET);
+    request = take(&it, &one);
+    nanosleep(&long_time, NULL);
+    answered = gcore_clock();
+    assert_ok(gcore_http_respond(request, 200, NULL, NULL, 0, NULL, 0));
+    gcore_http_request_unref(request);
+    assert_true(gcore_hub_next_deadline(it.hub) >= answered + 20 * MS);
+    peer_close(&one);
+    echo_close(&it);
+}
+
+typedef struct taker {
+    gcore_http_request *request;
+    int tries;
+    int fd;
+} taker;
+
+static void try_to_take(void *arg, int64_t result)
+{
+    taker *it = arg;
+    const void *bytes;
+    size_t size;
+
+    assert_int_equal(result, 0);
+    assert_true(++it->tries < 10);
+    it->fd = gcore_http_take_over(it->request, &bytes, &size);
+    if (it->fd == -EAGAIN)
+        assert_ok(gcore_http_wait_sent(it->request, GCORE_FOREVER,
+                                       try_to_take, it));
+}
+
+/* Who waits for what stands before a take-over waits for all of it. */
+static void taken_over_behind_an_answer(void **state)
+{
+    const int little = 1;
+    gcore_http_request *request;
+    gcore_completion out;
+    taker it_takes = {.fd = -1};
+    echo_server it;
+
+    (void)state;
+    taking_open(&it, NULL);
+    peer_open(&one, &it);
+    peer_say(&one, GET GET);
+    gcore_hub_poll(it.hub, &out, 1, GCORE_NOW);
+    assert_int_equal(gcore_http_server_take(it.server, &request, 1), 1);
+    setsockopt(gcore_http_request_fd(request), SOL_SOCKET, SO_SNDBUF, &little,
+               sizeof little);
+    assert_ok(gcore_http_respond(request, 200, NULL, NULL, 0, much, 15000));
+    gcore_http_request_unref(request);
+    gcore_hub_poll(it.hub, &out, 1, GCORE_NOW);
+    assert_int_equal(gcore_http_server_take(it.server, &it_takes.request, 1),
+                     1);
+    try_to_take(&it_takes, 0);
+    assert_int_equal(it_takes.fd, -EAGAIN);
+    gcore_hub_poll(it.hub, &out, 1, GCORE_NOW);
+    assert_int_equal(it_takes.tries, 1);
+    assert_true(take_all(&it) > 15000);
+    assert_true(it_takes.fd >= 0);
+    close(it_takes.fd);
+    gcore_http_request_unref(it_takes.request);
+    peer_close(&one);
+    echo_close(&it);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(read_ahead),
+        TEST(slow_application),
+        TEST(long_computation),
+        TEST(taken_over_behind_an_answer),
         TEST(slow_is_not_idle),
         TEST(half_closed),
         TEST(slow_body),

@@ -22,6 +22,9 @@ typedef struct layer {
     size_t most;    /* bytes a send takes */
     bool rude;      /* every other send asks to wait */
     unsigned sends;
+    int busy;       /* the number of the send that asks to wait; 0: none */
+    char *again;    /* what must come first then */
+    size_t first;
     const char *owed; /* what it must send before it receives */
     size_t owing;     /* bytes of it */
     int receives;
@@ -90,6 +93,18 @@ static int64_t layer_send(void *arg, const void *data, size_t length)
 
     assert_true(length >= 1 && length <= sizeof bytes);
     strike(it);
+    if (it->again) {
+        assert_true(length >= it->first);
+        assert_memory_equal(data, it->again, it->first);
+        free(it->again);
+        it->again = NULL;
+    }
+    if (it->busy && --it->busy == 0) {
+        it->again = malloc(length);
+        it->first = length;
+        memcpy(it->again, data, length);
+        return -EAGAIN;
+    }
     if (it->rude && it->sends++ % 2)
         return -EAGAIN;
     if (length > it->most)
@@ -495,6 +510,59 @@ static void closed_within(void **state)
     }
 }
 
+enum { BODY = 50000 };
+
+static void body_sent(void *arg, int64_t result)
+{
+    gcore_http_request *request = arg;
+
+    assert_int_equal(result, 0);
+    assert_ok(gcore_http_finish(request));
+    gcore_http_request_unref(request);
+}
+
+static void answer_by_data(line *it, const char *body)
+{
+    gcore_http_request *request = line_take(it);
+
+    assert_ok(gcore_http_start(request, 200, NULL, NULL, 0));
+    if (gcore_http_send_data(request, body, BODY, body_sent, request) == 1)
+        body_sent(request, 0);
+}
+
+/* A layer that asks to wait gets the same bytes again, whichever send it is:
+ * a head and the data behind it may be one record. */
+static void the_same_bytes_again(void **state)
+{
+    char *body = pattern(BODY), last[] = "0\r\n\r\n";
+    bool waited = true;
+
+    (void)state;
+    turn_round(last, 5);
+    for (int k = 1; waited; k++) {
+        char got[2 * BODY];
+        size_t size = 0;
+        line it;
+
+        line_open(&it, taking_open);
+        it.layer.most = 16384;
+        it.layer.busy = k;
+        line_say(&it, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        answer_by_data(&it, body);
+        while (size < BODY || memcmp(got + size - 5, last, 5) != 0) {
+            ssize_t more = recv(it.client, got + size, sizeof got - size, 0);
+
+            size += more > 0 ? (size_t)more : 0;
+            net_turn(it.server.hub);
+            assert_true(it.layer.released == 0);
+        }
+        waited = it.layer.busy == 0;
+        line_close(&it);
+        assert_true(k < 1000);
+    }
+    free(body);
+}
+
 static void upgrade(void **state)
 {
     line it;
@@ -590,7 +658,8 @@ int main(void)
         TEST(both_ways), TEST(sends_first), TEST(sends_first_for_requests),
         TEST(a_file), TEST(no_end), TEST(detached),
         TEST(refused), TEST(without_memory),
-        TEST(requests), TEST(closed_within), TEST(upgrade), TEST(plain_upgrade),
+        TEST(requests), TEST(closed_within), TEST(the_same_bytes_again),
+        TEST(upgrade), TEST(plain_upgrade),
         TEST(upgrade_without_memory),
     };
 

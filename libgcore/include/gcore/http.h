@@ -593,7 +593,8 @@ GCORE_API void gcore_http_cancel_file(gcore_http_request *request);
 
 /*
  * Waits until little of the answer waits to be sent: a quarter of the
- * server's `buffer`.
+ * server's `buffer`; of one with status 101, or before an answer has begun,
+ * nothing, so that the connection can be taken over.
  *   done  told 0 then, perhaps in the next turn; -ETIMEDOUT at the deadline;
  *         -EPIPE, -ECONNRESET; -ECANCELED
  * Returns 0; -EALREADY while another one waits; -EINVAL; -ECANCELED; or the
@@ -633,7 +634,7 @@ GCORE_API void gcore_http_abort(gcore_http_request *request);
  *   size   set to how much it is
  * Returns the descriptor, non-blocking, the caller's from now on; -ENOTSUP
  * for a stream (see gcore_http_take_over_stream); -EALREADY when an answer has
- * begun; -EAGAIN while a 101 waits to be sent, see
+ * begun; -EAGAIN while an answer waits to be sent, see
  * gcore_http_wait_sent; -EPIPE, -ECONNRESET; -ECANCELED. Since 0.1.
  */
 GCORE_API int gcore_http_take_over(gcore_http_request *request,

@@ -47,12 +47,9 @@ static int64_t receive(gcore_http_request *request, void *buffer, size_t size)
 {
     int64_t got = gcore__wire_receive(request->conn, buffer, size);
 
-    if (got > 0)
+    request->starved = got == -EAGAIN;
+    if (got > 0 || got == -EAGAIN)
         return got;
-    if (got == -EAGAIN) {
-        request->starved = true;
-        return -EAGAIN;
-    }
     return fail(request, -ECONNRESET);
 }
 
@@ -238,15 +235,33 @@ int64_t gcore_http_read(gcore_http_request *request, void *buffer, size_t size)
 /* How long the peer may take for what it owes now. */
 static void set_rate(gcore_http_request *request)
 {
-    const gcore_http_server *server = request->conn->server;
-    const gcore_http_options *options = &server->options;
+    const gcore_http_options *options = &request->conn->server->options;
 
     if (options->body_rate < 0) {
         request->rate_end = GCORE_FOREVER;
-    } else if (request->rate_end <= gcore_hub_now(request->hub)) {
-        request->rate_end = gcore__http_later(server, options->body_grace);
+    } else if (request->rate_end <= gcore_clock()) {
+        request->rate_end = gcore__http_later(options->body_grace);
         request->rate_seen = request->body_seen;
     }
+}
+
+/* The time in which nobody waited is not the peer's. */
+static void resume_rate(gcore_http_request *request)
+{
+    int64_t spared = gcore_clock() - request->rate_paused;
+
+    if (request->rate_paused)
+        request->rate_end = request->rate_end > GCORE_FOREVER - spared
+                                ? GCORE_FOREVER
+                                : request->rate_end + spared;
+    request->rate_paused = 0;
+    set_rate(request);
+}
+
+static void pause_rate(gcore_http_request *request)
+{
+    if (request->body_wait.waits)
+        request->rate_paused = gcore_clock();
 }
 
 static bool too_slow(const gcore_http_request *request)
@@ -276,7 +291,7 @@ int gcore_http_wait_body(gcore_http_request *request, int64_t deadline,
     }
     gcore__http_conn_enter(conn);
     if (send_continue(request) == 0)
-        set_rate(request);
+        resume_rate(request);
     gcore__http_conn_leave(conn);
     return 0;
 }
@@ -285,6 +300,7 @@ void gcore_http_cancel_body(gcore_http_request *request)
 {
     gcore__http_conn *conn = request->conn;
 
+    pause_rate(request);
     gcore__http_wait_cancel(&request->body_wait);
     if (!conn)
         return;
@@ -297,6 +313,7 @@ static void out_of_time(gcore_http_request *request)
     int64_t now = gcore_hub_now(request->hub);
 
     if (request->body_wait.deadline <= now) {
+        pause_rate(request);
         gcore__http_wait_end(&request->body_wait, -ETIMEDOUT);
     } else if (request->rate_end <= now && too_slow(request)) {
         request->conn->server->stats.timeouts++;
@@ -315,6 +332,7 @@ void gcore__http_body_input(gcore_http_request *request, int64_t result)
         gcore__http_conn_close(request->conn, (int)result);
     } else {
         request->starved = false;
+        pause_rate(request);
         gcore__http_wait_end(&request->body_wait, 0);
     }
 }

@@ -27,11 +27,6 @@
  * straight to the application. */
 #define MOST_AHEAD 16384
 
-static int64_t later(gcore__http_conn *conn, int64_t time)
-{
-    return gcore__http_later(conn->server, time);
-}
-
 static void on_input(void *arg, int64_t result);
 static void on_again(void *arg, int64_t result);
 
@@ -113,9 +108,9 @@ int gcore__http_conn_new(gcore_http_server *server, int fd,
     gcore__list_append(&server->conns, &conn->link);
     server->stats.accepted++;
     server->stats.connections++;
-    conn->deadline = later(conn, conn->awaits_proxy
-                                     ? server->options.proxy_timeout
-                                     : server->options.head_timeout);
+    conn->deadline = gcore__http_later(conn->awaits_proxy
+                                           ? server->options.proxy_timeout
+                                           : server->options.head_timeout);
     /* The request is often there already: no need to wait for it. */
     gcore__ready_add(server->hub, &conn->again);
     return 0;
@@ -205,7 +200,7 @@ static void sent_all(gcore__http_conn *conn)
         return;
     }
     conn->state = GCORE__HTTP_LINGERING;
-    conn->deadline = later(conn, LINGER_TIME);
+    conn->deadline = gcore__http_later(LINGER_TIME);
     conn->lingered = 0;
 }
 
@@ -291,7 +286,8 @@ static size_t next_head(gcore__http_conn *conn, const char *bytes, size_t size)
     }
     if (!end) {
         if (first)
-            conn->deadline = later(conn, conn->server->options.head_timeout);
+            conn->deadline =
+                gcore__http_later(conn->server->options.head_timeout);
         return 0;
     }
     return read_request(conn, bytes, end) ? end : 0;
@@ -356,7 +352,7 @@ static int become_proxied(gcore__http_conn *conn,
 static void go_without_proxy(gcore__http_conn *conn)
 {
     conn->awaits_proxy = false;
-    conn->deadline = later(conn, conn->server->options.head_timeout);
+    conn->deadline = gcore__http_later(conn->server->options.head_timeout);
 }
 
 /* What begins like a request may be one: that is for its head to tell. */
@@ -446,9 +442,9 @@ static void set_deadline(gcore__http_conn *conn)
     if (gcore__http_unsent(conn))
         conn->deadline = GCORE_FOREVER;
     else
-        conn->deadline = later(conn, gcore__buffer_size(&conn->in)
-                                         ? options->head_timeout
-                                         : options->idle_timeout);
+        conn->deadline = gcore__http_later(gcore__buffer_size(&conn->in)
+                                               ? options->head_timeout
+                                               : options->idle_timeout);
 }
 
 static void look_again(gcore__http_conn *conn)
@@ -499,11 +495,12 @@ void gcore__http_conn_answered(gcore__http_conn *conn)
         gcore__http_conn_end(conn, more);
         return;
     }
-    conn->deadline = later(conn, conn->server->options.head_timeout);
-    if (request->body_over)
+    if (request->body_over) {
         next_request(conn);
-    else
-        discard(conn);
+        return;
+    }
+    conn->deadline = gcore__http_later(conn->server->options.head_timeout);
+    discard(conn);
 }
 
 void gcore__http_conn_last(gcore__http_conn *conn)
@@ -594,7 +591,7 @@ static void end_soon(gcore__http_conn *conn)
     int64_t rest = conn->server->options.drain_idle;
 
     if (rest > 0)
-        conn->deadline = sooner(conn->deadline, later(conn, rest));
+        conn->deadline = sooner(conn->deadline, gcore__http_later(rest));
     else
         gcore__http_conn_end(conn, false);
 }

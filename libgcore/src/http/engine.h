@@ -176,6 +176,7 @@ struct gcore_http_request {
     bool starved;   /* a read found nothing */
     bool continued; /* "100 Continue" has been sent, or need not be */
     int64_t rate_end;
+    int64_t rate_paused; /* since when nobody waits; 0: never yet, or waits */
     int64_t rate_seen;
     char *trailer_block;
     gcore_http_field *trailer_fields;
@@ -330,8 +331,9 @@ void gcore__http_hand_over(gcore_http_server *server,
                            gcore_http_request *request);
 void gcore__http_left(gcore_http_server *server);
 /* So many nanoseconds from now; for ever if that is negative, or past the
- * end of time. */
-int64_t gcore__http_later(const gcore_http_server *server, int64_t time);
+ * end of time. By the clock, for the application may have computed for long
+ * since the hub has read it. */
+int64_t gcore__http_later(int64_t time);
 const char *gcore__http_date(gcore_http_server *server, size_t *size);
 
 /* accept.c */

@@ -104,12 +104,13 @@ static void begin_once(void)
 static bool even_out(char *block, size_t begin, size_t end)
 {
     bool folded = false;
-    char *at = block + begin;
+    char *line = block + begin, *at = line;
 
     while ((at = memchr(at, '\n', (size_t)(block + end - at))) != NULL &&
            ++at < block + end) {
-        for (char *last = at - 3; is_blank(*last); last--)
+        for (char *last = at - 3; last >= line && is_blank(*last); last--)
             *last = ' ';
+        line = at;
         if (!is_blank(*at))
             continue;
         at[-2] = at[-1] = ' ';

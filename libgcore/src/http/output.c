@@ -30,8 +30,7 @@ static void on_output(void *arg, int64_t result);
 
 static int64_t stall_deadline(const gcore__http_conn *conn)
 {
-    return gcore__http_later(conn->server,
-                             conn->server->options.send_timeout);
+    return gcore__http_later(conn->server->options.send_timeout);
 }
 
 static int watch_output(gcore__http_conn *conn)
@@ -275,14 +274,24 @@ void gcore__http_source_begin(gcore__http_conn *conn)
 
 /* The kernel takes more */
 
-/* Sends what waits; 1 when all has been sent. */
+/* What waits leaves with the data behind it, as it was tried the last time:
+ * a transport may hold a part of both in one record. */
+static bool has_data_behind(const gcore__http_conn *conn)
+{
+    const gcore_http_request *request = conn->request;
+
+    return request && request->sending && request->source.data &&
+           request->source.left;
+}
+
+/* Sends what waits; 1 when all has been sent, or goes with what follows. */
 static int send_waiting(gcore__http_conn *conn)
 {
     struct iovec piece = {.iov_base = gcore__buffer_first(&conn->out),
                           .iov_len = gcore__http_unsent(conn)};
     int64_t sent;
 
-    if (piece.iov_len == 0)
+    if (piece.iov_len == 0 || has_data_behind(conn))
         return 1;
     sent = push(conn, &piece, 1, false);
     if (sent < 0)
@@ -293,13 +302,21 @@ static int send_waiting(gcore__http_conn *conn)
     return gcore__http_unsent(conn) == 0;
 }
 
+/* How much may be left when that is told. Whoever waits before a body can
+ * only want to take the connection over, with nothing of ours to be sent. */
+static size_t little(const gcore__http_conn *conn)
+{
+    const gcore_http_request *request = conn->request;
+
+    return request->begun && request->status != 101
+               ? conn->server->options.buffer / 4
+               : 0;
+}
+
 static void tell_sent(gcore__http_conn *conn)
 {
-    gcore_http_request *request = conn->request;
-
-    if (request && gcore__http_unsent(conn) <=
-                       conn->server->options.buffer / 4)
-        gcore__http_wait_end(&request->sent_wait, 0);
+    if (conn->request && gcore__http_unsent(conn) <= little(conn))
+        gcore__http_wait_end(&conn->request->sent_wait, 0);
 }
 
 static void unblock(gcore__http_conn *conn)

@@ -412,9 +412,9 @@ int gcore_http_server_drain(gcore_http_server *server, int64_t deadline,
 
 /* Time */
 
-int64_t gcore__http_later(const gcore_http_server *server, int64_t time)
+int64_t gcore__http_later(int64_t time)
 {
-    int64_t now = gcore_hub_now(server->hub);
+    int64_t now = gcore_clock();
 
     return time < 0 || time > GCORE_FOREVER - now ? GCORE_FOREVER : now + time;
 }
