@@ -917,7 +917,8 @@ class WSGIServer(StreamServer):
     send_timeout = None
 
     #: Seconds that small pieces of a response which follow each other quickly
-    #: may wait to be sent together; None: each is sent at once. The engine's.
+    #: may wait to be sent together; None or 0: each is sent at once. The
+    #: engine's.
     coalesce = 0.0002
 
     #: Connections at a time; no more are accepted then. Not with a pool.
