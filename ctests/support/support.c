@@ -294,19 +294,6 @@ void poll_for(gcore_hub *hub, gcore_completion *out, int count)
     }
 }
 
-void turn_until(gcore_hub *hub, atomic_int *flag)
-{
-    int64_t deadline = after(PATIENCE);
-    gcore_completion out;
-
-    while (!atomic_load(flag)) {
-        int got = hub_poll_again(hub, &out, 1, after(MS));
-
-        assert_true(got == 0 || got == -GCORE_EIDLE);
-        assert_true(gcore_clock() < deadline);
-    }
-}
-
 /* Pipes */
 
 void make_pipe(int ends[2])

@@ -90,9 +90,6 @@ int hub_poll_again(gcore_hub *hub, gcore_completion *out, int max,
 /* Polls until `count` completions have come, and returns them in `out`. */
 void poll_for(gcore_hub *hub, gcore_completion *out, int count);
 
-/* Turns the hub, without waiting longer than a moment, until *flag. */
-void turn_until(gcore_hub *hub, atomic_int *flag);
-
 /* A pipe whose ends do not block, read end first. */
 void make_pipe(int ends[2]);
 void make_ready(int ends[2]);

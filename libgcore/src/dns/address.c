@@ -137,7 +137,7 @@ void gcore__address_set(gcore_dns_address *address, int family,
 }
 
 /* inet_aton takes whatever follows a blank. */
-bool gcore__address_parse4(const char *text, uint8_t bytes[4])
+static bool parse4(const char *text, uint8_t bytes[4])
 {
     struct in_addr parsed;
 
@@ -190,7 +190,7 @@ int gcore__address_parse(const char *text, gcore_dns_address *out)
 {
     uint8_t bytes[4];
 
-    if (gcore__address_parse4(text, bytes)) {
+    if (parse4(text, bytes)) {
         gcore__address_set(out, AF_INET, bytes, 0);
         return 0;
     }

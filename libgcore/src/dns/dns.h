@@ -136,7 +136,6 @@ typedef struct gcore__host {
 /* address.c */
 /* Writes it and a NUL, at most INET6_ADDRSTRLEN; returns the length. */
 size_t gcore__address_text(int family, const uint8_t *bytes, char *out);
-bool gcore__address_parse4(const char *text, uint8_t bytes[4]);
 /* Returns 0; -ENOENT for a scope that is not there; -EINVAL. */
 int gcore__address_parse(const char *text, gcore_dns_address *out);
 void gcore__address_set(gcore_dns_address *address, int family,
@@ -423,7 +422,6 @@ int gcore__idna_encode(const char *name, gcore__arena *arena,
                        const char **out);
 int gcore__idna_decode(const char *name, gcore__arena *arena,
                        const char **out);
-bool gcore__is_ascii(const char *text);
 
 /* resolver.c */
 struct gcore_resolver {

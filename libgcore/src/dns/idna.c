@@ -48,7 +48,7 @@ static bool is_loaded(void)
     return idn2.encode && idn2.decode && idn2.free;
 }
 
-bool gcore__is_ascii(const char *text)
+static bool is_ascii(const char *text)
 {
     while (*text && !(*text & 0x80))
         text++;
@@ -71,7 +71,7 @@ static int convert(int (*function)(const char *, char **, int), int flags,
 int gcore__idna_encode(const char *name, gcore__arena *arena,
                        const char **out)
 {
-    if (gcore__is_ascii(name)) {
+    if (is_ascii(name)) {
         *out = gcore__arena_text(arena, name, strlen(name));
         return *out ? 0 : -ENOMEM;
     }

@@ -32,7 +32,8 @@ static void on_again(void *arg, int64_t result);
 
 /* The input's watch */
 
-int gcore__http_conn_listen(gcore__http_conn *conn, int64_t deadline)
+/* It is to run until `deadline`. */
+static int listen_until(gcore__http_conn *conn, int64_t deadline)
 {
     unsigned events = conn->crossed ? GCORE_WRITE : GCORE_READ;
     bool turns = gcore_io_events(conn->input) != events;
@@ -50,7 +51,7 @@ int gcore__http_conn_listen(gcore__http_conn *conn, int64_t deadline)
     return gcore_watch_start(conn->input, 0, deadline, on_input, conn);
 }
 
-void gcore__http_conn_ignore(gcore__http_conn *conn)
+static void ignore(gcore__http_conn *conn)
 {
     gcore_watch_stop(conn->input);
 }
@@ -618,11 +619,11 @@ static int settle_request(gcore__http_conn *conn)
     gcore_http_request *request = conn->request;
 
     if (request->body_wait.waits)
-        return gcore__http_conn_listen(
+        return listen_until(
             conn, sooner(request->body_wait.deadline, request->rate_end));
     if (request->finished && request->status != 101)
-        return gcore__http_conn_listen(conn, conn->deadline);
-    gcore__http_conn_ignore(conn);
+        return listen_until(conn, conn->deadline);
+    ignore(conn);
     return 0;
 }
 
@@ -631,8 +632,8 @@ static int settle_open(gcore__http_conn *conn)
     if (conn->request)
         return settle_request(conn);
     if (!unseen(conn) && !conn->more && !is_behind(conn))
-        return gcore__http_conn_listen(conn, conn->deadline);
-    gcore__http_conn_ignore(conn);
+        return listen_until(conn, conn->deadline);
+    ignore(conn);
     if (!is_behind(conn))
         look_again(conn);
     return 0;
@@ -645,9 +646,9 @@ static void settle(gcore__http_conn *conn)
     if (conn->state == GCORE__HTTP_OPEN)
         error = settle_open(conn);
     else if (conn->state == GCORE__HTTP_LINGERING)
-        error = gcore__http_conn_listen(conn, conn->deadline);
+        error = listen_until(conn, conn->deadline);
     else
-        gcore__http_conn_ignore(conn);
+        ignore(conn);
     if (error < 0)
         gcore__http_conn_close(conn, error);
 }

@@ -232,10 +232,6 @@ void gcore__http_conn_answered(gcore__http_conn *conn);
 /* What waited to be sent has become less. */
 void gcore__http_conn_sent(gcore__http_conn *conn);
 
-/* The input's watch is to run until `deadline`. */
-int gcore__http_conn_listen(gcore__http_conn *conn, int64_t deadline);
-void gcore__http_conn_ignore(gcore__http_conn *conn);
-
 /* The server drains: an idle connection ends. */
 void gcore__http_conn_drain(gcore__http_conn *conn);
 

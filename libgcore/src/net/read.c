@@ -301,6 +301,17 @@ int gcore_stream_stop(gcore_stream *stream)
     return 0;
 }
 
+/* Something may be there that the kernel does not tell of. */
+static void look_now(gcore_stream *stream)
+{
+    if (stream->input.listed)
+        return;
+    if (stream->reader == GCORE__ONE_READ)
+        receive(stream);
+    else if (gcore__reading(stream))
+        schedule(stream, LOOK);
+}
+
 int gcore_stream_unread(gcore_stream *stream, const void *data, size_t length)
 {
     size_t held = gcore_stream_unread_length(stream);
@@ -320,21 +331,11 @@ int gcore_stream_unread(gcore_stream *stream, const void *data, size_t length)
     stream->unread = bytes;
     stream->unread_start = 0;
     stream->unread_end = length + held;
-    gcore__read_look(stream);
+    look_now(stream);
     return 0;
 }
 
 /* From the rest of the stream */
-
-void gcore__read_look(gcore_stream *stream)
-{
-    if (stream->input.listed)
-        return;
-    if (stream->reader == GCORE__ONE_READ)
-        receive(stream);
-    else if (gcore__reading(stream))
-        schedule(stream, LOOK);
-}
 
 void gcore__read_expired(gcore_stream *stream)
 {

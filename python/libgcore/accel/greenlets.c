@@ -167,16 +167,6 @@ PyObject *accel_current_greenlet(void)
     return (PyObject *)PyGreenlet_GetCurrent();
 }
 
-PyObject *accel_throw(PyObject *greenlet, PyObject *error)
-{
-    PyObject *type = (PyObject *)Py_TYPE(error);
-    PyObject *traceback = PyException_GetTraceback(error);
-    PyObject *result =
-        PyGreenlet_Throw((PyGreenlet *)greenlet, type, error, traceback);
-    Py_XDECREF(traceback);
-    return result;
-}
-
 /* ---- who may be switched to ------------------------------------------- */
 
 static bool type_has(PyObject *type, PyObject *name, PyObject *expected)

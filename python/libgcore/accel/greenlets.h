@@ -44,7 +44,4 @@ bool accel_greenlet_unmarked(PyObject *greenlet,
 /* How many links a Task has; 0 for other greenlets. */
 Py_ssize_t accel_task_links(PyObject *greenlet);
 
-/* Throw into a greenlet; new reference or NULL, as a switch. */
-PyObject *accel_throw(PyObject *greenlet, PyObject *error);
-
 #endif

@@ -857,11 +857,6 @@ static PyObject *server_forget(PyObject *self, PyObject *fd)
     return with_fd(self, fd, gcore_http_server_forget);
 }
 
-static PyObject *server_adopt(PyObject *self, PyObject *fd)
-{
-    return with_fd(self, fd, gcore_http_server_adopt);
-}
-
 static PyObject *server_hang_up(PyObject *self, PyObject *request)
 {
     if (accel_http_request(request) == NULL)
@@ -974,8 +969,6 @@ static PyMethodDef server_methods[] = {
      "listen(fd)\n--\n\nAccept from a listening descriptor."},
     {"forget", server_forget, METH_O,
      "forget(fd)\n--\n\nAccept no more from it."},
-    {"adopt", server_adopt, METH_O,
-     "adopt(fd)\n--\n\nServe a connected descriptor; it is taken over."},
     {"hang_up", server_hang_up, METH_O,
      "hang_up(request)\n--\n\n"
      "Close that request's connection, after what is being answered."},

@@ -172,7 +172,8 @@ static PyObject *raise_shutdown(void)
     return NULL;
 }
 
-int64_t accel_queue_deadline(PyObject *timeout)
+/* As accel_optional_deadline, but ValueError for negative seconds. */
+static int64_t queue_deadline(PyObject *timeout)
 {
     if (timeout == Py_None)
         return GCORE_FOREVER;
@@ -248,7 +249,7 @@ static PyObject *put(PyObject *object, PyObject **values)
     int block = values[1] == Py_True ? 1 : PyObject_IsTrue(values[1]);
     int64_t deadline = GCORE_FOREVER;
     if (block && values[2] != Py_None)
-        deadline = accel_queue_deadline(values[2]);
+        deadline = queue_deadline(values[2]);
     if (block < 0 || deadline < 0)
         return NULL;
     int full = is_full(self);
@@ -355,7 +356,7 @@ static PyObject *take(QueueObject *self, take_fn *take_item,
         return take_item(self);
     if (!block)
         return raise_empty();
-    int64_t deadline = accel_queue_deadline(values[1]);
+    int64_t deadline = queue_deadline(values[1]);
     return deadline < 0 ? NULL : take_waiting(self, take_item, deadline);
 }
 

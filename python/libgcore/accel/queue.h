@@ -6,9 +6,6 @@
 
 extern PyObject *accel_empty_error, *accel_full_error;
 
-/* As accel_optional_deadline, but ValueError for negative seconds. */
-int64_t accel_queue_deadline(PyObject *timeout);
-
 int accel_channel_init(PyObject *module);
 
 #endif
