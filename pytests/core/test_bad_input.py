@@ -7,8 +7,7 @@ import gevent
 import pytest
 from gevent import Timeout, select, socket
 from gevent.event import AsyncResult, Event
-from gevent.exceptions import (ConcurrentObjectUseError, InvalidSwitchError,
-                               LoopExit)
+from gevent.exceptions import ConcurrentObjectUseError, InvalidSwitchError
 from gevent.lock import BoundedSemaphore, RLock, Semaphore
 from gevent.queue import Channel, Empty, Full, Queue
 

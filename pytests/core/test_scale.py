@@ -1,6 +1,5 @@
 """Many: starts, yields, sleepers.  Counts decide, never times."""
 import gevent
-import pytest
 from gevent.event import Event
 
 

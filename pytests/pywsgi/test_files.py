@@ -9,7 +9,6 @@ import gevent
 import pytest
 from raw_http import TEXT, connect, get, post, split, talk, wait_until
 
-from gevent import socket
 from gevent._pywsgi_file import FileWrapper
 
 CONTENT = bytes(range(256)) * 1200

@@ -8,7 +8,7 @@ import gevent
 import pytest
 from raw_http import LOCAL, TEXT, connect, get, plain, split, wait_until
 
-from gevent import pywsgi, socket
+from gevent import pywsgi
 from gevent._pywsgi_engine import AVAILABLE
 
 

@@ -84,7 +84,7 @@ def test_a_timeout_object_as_the_limit():
 
 
 def test_as_a_link():
-    good, bad = AsyncResult(), AsyncResult()
+    good = AsyncResult()
     gevent.spawn(lambda: 7).link(good)
     assert good.get() == 7
 

@@ -21,7 +21,6 @@ from gevent._pywsgi_file import FileWrapper
 from gevent._pywsgi_input import (BodyBrokenOff, BodyTooLong, BodyTooSlow,
                                   Input, InvalidInput, TimedFile)
 from gevent._pywsgi_log import NoopLog
-from gevent._pywsgi_request import NOT_IN_LINE
 from gevent._threading import Lock
 from gevent.exceptions import InvalidThreadUseError
 from greenlet import GreenletExit
@@ -43,8 +42,7 @@ _BESIDE_LINE = 3  # its end, and that `max_request_line` is too much already
 if AVAILABLE:
     from libgcore._accel import (HTTP_LENIENT, HTTP_MAY_PROXY,
                                  HTTP_PLAIN_STATUS, HTTP_PROXY, HTTP_REPORT,
-                                 HTTP_UPGRADE, HttpExchange, HttpInput,
-                                 HttpServer)
+                                 HttpExchange, HttpInput, HttpServer)
 else:
     HttpExchange = HttpInput = object
 

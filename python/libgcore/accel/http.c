@@ -433,11 +433,6 @@ static PyObject *get_block(PyObject *self, void *Py_UNUSED(closure))
     return PyBytes_FromStringAndSize(head->block, head->block_size);
 }
 
-static PyObject *get_flags(PyObject *self, void *Py_UNUSED(closure))
-{
-    return PyLong_FromUnsignedLong(head_of(self)->flags);
-}
-
 static PyObject *get_minor(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyLong_FromUnsignedLong(head_of(self)->minor);
@@ -455,11 +450,6 @@ static PyObject *get_reason(PyObject *self, void *Py_UNUSED(closure))
     if (reason == NULL)
         Py_RETURN_NONE;
     return PyUnicode_FromString(reason);
-}
-
-static PyObject *get_length(PyObject *self, void *Py_UNUSED(closure))
-{
-    return PyLong_FromLongLong(head_of(self)->content_length);
 }
 
 static PyObject *get_peer(PyObject *self, void *Py_UNUSED(closure))
@@ -502,13 +492,10 @@ static PyGetSetDef request_getset[] = {
     {"line", get_line, NULL, "The first line, without its end.", NULL},
     {"block", get_block, NULL, "The head as it came, folded lines unfolded.",
      NULL},
-    {"flags", get_flags, NULL, "HTTP_KEEP and others.", NULL},
     {"minor", get_minor, NULL, "Of the version: HTTP/1.minor.", NULL},
     {"status", get_status, NULL, "0, or what a refused one was answered.",
      NULL},
     {"reason", get_reason, NULL, "None, or why it was refused.", NULL},
-    {"content_length", get_length, NULL, "Bytes of the body; -1: chunked.",
-     NULL},
     {"peer", get_peer, NULL, "Address and port.", NULL},
     {"proxy", get_proxy, NULL,
      "None, or what a PROXY header said: its version, the proxy's own address "
@@ -1014,10 +1001,7 @@ static PyType_Spec server_spec = {
 
 static int add_numbers(PyObject *module)
 {
-    return PyModule_AddIntConstant(module, "HTTP_KEEP", GCORE_HTTP_KEEP) ||
-           PyModule_AddIntConstant(module, "HTTP_UPGRADE",
-                                   GCORE_HTTP_UPGRADE) ||
-           PyModule_AddIntConstant(module, "HTTP_LENIENT",
+    return PyModule_AddIntConstant(module, "HTTP_LENIENT",
                                    GCORE_HTTP_ALLOW_BOTH_LENGTHS |
                                        GCORE_HTTP_ALLOW_NO_HOST |
                                        GCORE_HTTP_ALLOW_FOLDED) ||
