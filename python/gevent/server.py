@@ -161,7 +161,8 @@ class _AfterProxyHeader(NamedTuple):
 class DatagramServer(BaseServer):
     """Receives datagrams and calls `handle(data, address)` for each.
 
-    `reuse_port` may be given as an argument, too.
+    Of a datagram *data* is the first 8192 bytes at most. `reuse_port` may be
+    given as an argument, too.
     """
 
     reuse_addr = DEFAULT_REUSE_ADDR
