@@ -11,7 +11,7 @@ import gevent
 import gevent.event
 import pytest
 from gevent.local import local
-from raw_http import connect, get, plain, wait_until
+from raw_http import connect, get, plain, post, talk, wait_until
 
 from gevent import pywsgi, socket
 from gevent._pywsgi_engine import AVAILABLE
@@ -277,6 +277,13 @@ def test_environments_of_another_class(serve):
     assert ask_together(server, "/") == [b"('Mine', None)"]
     server = serve(answering(kind), server_class=Own, wsgi=False)
     assert ask_together(server, "/") == [b"('dict', 1)"]
+    server = serve(answering(kind), wsgi=False)
+    assert ask_together(server, "/") == [b"('dict', None)"]
+    original = server.get_environ
+    server.get_environ = lambda: {**original(), "own": 2}
+    assert ask_together(server, "/") == [b"('dict', 2)"]
+    del server.get_environ
+    assert ask_together(server, "/") == [b"('dict', None)"]
 
 
 def test_many_headers(serve):
@@ -419,10 +426,39 @@ def test_a_result_that_fails_to_close(serve, quiet, body):
     assert [str(error) for error in quiet] == ["close"]
 
 
+def test_a_result_with_nothing_to_close(serve, quiet):
+    class Pieces(list):
+        close = None
+
+    def application(_environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return Pieces([b"o", b"k"])
+
+    server = serve(application, wsgi=False)
+    assert ask_together(server, "/", "/") == [b"ok", b"ok"]
+    assert not quiet
+
+
 def test_the_input_is_of_the_known_class(serve):
     server = serve(answering(lambda environ: isinstance(
         environ["wsgi.input"], pywsgi.Input)), wsgi=False)
     assert ask_together(server, "/") == [b"True"]
+
+
+@pytest.mark.parametrize("request_, chunked, length", [
+    (get(), False, 0), (post(b"12345", "Content-Length: 5"), False, 5),
+    (post(b"5\r\n12345\r\n0\r\n\r\n", "Transfer-Encoding: chunked"), True, 0)])
+def test_the_input_tells_how_it_comes(serve, request_, chunked, length):
+    """By attributes that programs look at."""
+    told = []
+
+    def application(environ, start_response):
+        body = environ["wsgi.input"]
+        told.append((body.chunked_input, body.content_length))
+        return plain(environ, start_response)
+
+    talk(serve(application, wsgi=False), request_)
+    assert told == [(chunked, length)]
 
 
 def test_the_input_tells_when_the_client_has_gone(serve):

@@ -129,6 +129,19 @@ def test_responses_without_a_body(serve):
         assert b"ength" not in response and response.endswith(b"\r\n\r\n")
 
 
+@pytest.mark.parametrize("status", [200, b"200 OK", None])
+def test_a_status_is_text(serve, quiet, status):
+    def application(_environ, start_response):
+        start_response(status, [])
+        return []
+
+    response = talk(serve(application, wsgi=False), get())
+    assert response.startswith(b"HTTP/1.1 500 ")
+    error, = quiet
+    assert isinstance(error, TypeError)
+    assert str(error).endswith(f"the status is {status!r}")
+
+
 def test_head_requests_get_no_body(serve):
     response = talk(serve(plain), b"HEAD / HTTP/1.1\r\n\r\n")
     _, headers, body = split(response)
@@ -734,6 +747,48 @@ def test_logs(serve):
     assert line.startswith("127.0.0.1 - - [")
     assert '] "GET /a?b HTTP/1.1" 200 ' in line
     talk(serve(plain, log=None, error_log=None), get() + b"bad\r\n")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("version, headers", [
+    ("1.0", ""), ("1.0", "Connection: keep-alive\r\n"), ("1.1", "Host: h\r\n"),
+    ("1.1", "Connection: close\r\nHost: h\r\n")])
+@pytest.mark.parametrize("status", ["200 OK", "404"])
+@pytest.mark.parametrize("result", [
+    list, iter, lambda _: iter(()), lambda _: [b"ok"]])
+def test_logs_tell_the_length_of_the_response(serve, method, version, headers,
+                                              status, result):
+    def application(_environ, start_response):
+        start_response(status, TEXT)
+        return result([b"a" * 1000, b"b" * 20])
+
+    server = serve(application, wsgi=False)
+    response = talk(server, f"{method} / HTTP/{version}\r\n{headers}\r\n"
+                    .encode())
+    wait_until(lambda: server.log.getvalue())
+    line, = server.log.lines()
+    assert line.split('" ')[1].split()[:2] == [status[:3], str(len(response))]
+
+
+def test_logs_tell_the_status_also_if_the_client_has_gone(serve, quiet):
+    """What monitors read there is a number."""
+    going = Event()
+
+    def application(_environ, start_response):
+        write = start_response("203 So", TEXT)
+        write(b"x")
+        going.wait()
+        while True:
+            write(b"x" * 100_000)
+            gevent.sleep(0)
+
+    server = serve(application, wsgi=False)
+    with connect(server) as sock:
+        sock.sendall(get("/"))
+        sock.recv(1)
+    going.set()
+    wait_until(lambda: server.log.getvalue())
+    assert '] "GET / HTTP/1.1" 203 ' in server.log.getvalue()
 
 
 def test_loggers(serve, caplog):

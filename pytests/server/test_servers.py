@@ -197,6 +197,14 @@ def test_ways_to_spawn(spawn):
             assert first.recv(1) == b"y"
 
 
+def test_one_at_a_time():
+    """A bool is a number, as elsewhere."""
+    with StreamServer(LOCAL, echo, spawn=True) as server:
+        server.start()
+        assert server.pool.size == 1
+        assert ask(server) == b"x"
+
+
 def test_in_the_hub():
     with StreamServer(LOCAL, lambda conn, _: conn.send(b"x"),
                       spawn=None) as server:

@@ -207,6 +207,16 @@ class EngineInput(HttpInput):
         return Input
 
     @property
+    def chunked_input(self) -> bool:
+        """Whether the body comes in chunks."""
+        return self._request.content_length < 0
+
+    @property
+    def content_length(self) -> int:
+        """Bytes of the body, if it does not come in chunks."""
+        return max(0, self._request.content_length)
+
+    @property
     def rfile(self):
         """The connection as a binary file, which is readable when the client
         has hung up; over TLS, what is sent reads encrypted."""

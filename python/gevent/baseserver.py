@@ -91,7 +91,7 @@ class BaseServer:
 
     def set_spawn(self, spawn):
         """Run handlers by *spawn*; see the class."""
-        if isinstance(spawn, int) and not isinstance(spawn, bool):
+        if isinstance(spawn, int):
             from gevent.pool import Pool
             spawn = Pool(spawn)
         if spawn == "default":

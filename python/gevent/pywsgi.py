@@ -513,11 +513,11 @@ class WSGIHandler:
                     raise exc_info[1].with_traceback(exc_info[2])
             finally:
                 exc_info = None
+        status_bytes = _header_bytes(status, "status")
         code = int(status.split(" ", 1)[0])
         response_headers = [
             (_header_bytes(name, "name"), _header_bytes(value, "value"))
             for name, value in headers]
-        status_bytes = _header_bytes(status, "status")
         connection = None
         self.provided_date = None
         self.provided_content_length = None
@@ -668,9 +668,6 @@ class WSGIHandler:
 
     def _sending_failed(self, ex):
         self.status = "socket error: %s" % ex
-        if self.code:
-            # What the log shows is what the client might have seen.
-            self._orig_status = self.status
         self.close_connection = True
 
     # Errors and logs
@@ -1147,11 +1144,13 @@ class WSGIServer(StreamServer):
             return self.handle(sock, address)
 
     def __setattr__(self, name, value):
+        # A program may assign methods while the server runs.
         super().__setattr__(name, value)
         if self._http_listens and name in _CONNECTION_NAMES:
-            # A program may assign them while the server runs.
             self.stop_accepting()
             self.start_accepting()
+        elif self._http is not None and name == "get_environ":
+            self._http.plain = self._is_plain()
 
     def stop_accepting(self):
         """Leave the listener alone; what arrives waits in its backlog."""

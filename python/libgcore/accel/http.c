@@ -978,6 +978,12 @@ static PyMethodDef server_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyMemberDef server_members[] = {
+    {"plain", T_BOOL, offsetof(ServerObject, plain), 0,
+     "Whether environments and application are as set."},
+    {NULL, 0, 0, 0, NULL},
+};
+
 static PyType_Slot server_slots[] = {
     {Py_tp_doc, "HttpServer(server, exchange, plain, **options)\n--\n\n"
                 "Takes requests for a WSGIServer, and has them answered by "
@@ -987,6 +993,7 @@ static PyType_Slot server_slots[] = {
     {Py_tp_clear, server_clear},
     {Py_tp_dealloc, server_dealloc},
     {Py_tp_methods, server_methods},
+    {Py_tp_members, server_members},
     {0, NULL},
 };
 

@@ -242,18 +242,21 @@ static int digits(uint64_t number, unsigned base)
     return count;
 }
 
-/* Bytes of the head with what the engine adds, but for framing. */
-static int64_t head_size(const ExchangeObject *self)
+/* Bytes of the head with what the engine adds, but for framing. `ends`:
+ * the body's end is the connection's. */
+static int64_t head_size(const ExchangeObject *self, bool ends)
 {
     const gcore_http_head *head = head_of(self);
     int64_t size = FRAME_SIZE + PyBytes_Size(self->line) +
                    PyBytes_Size(self->block);
 
+    if (strchr(PyBytes_AsString(self->line), ' ') == NULL)
+        size++; /* the space after the number */
     if (!self->dated)
         size += DATE_SIZE;
     if (self->says_connection)
         return size;
-    if (!(head->flags & GCORE_HTTP_KEEP))
+    if (ends || !(head->flags & GCORE_HTTP_KEEP))
         return size + CLOSE_SIZE;
     return head->minor ? size : size + KEEP_SIZE;
 }
@@ -304,10 +307,13 @@ static int begun(ExchangeObject *self, int result)
 static int start(ExchangeObject *self)
 {
     gcore_http_request *request = accel_http_request(self->request);
+    bool measured, chunked;
     int result = -EINVAL;
 
     if (check_said(self) < 0)
         return -1;
+    measured = self->length >= 0 || is_bodiless(self) || is_head(self);
+    chunked = !measured && head_of(self)->minor > 0;
     /* The engine would take other 1xx for answers before the answer. */
     if (self->code >= 200 || self->code == 101)
         result = gcore_http_start(request, self->code, reason_of(self),
@@ -315,10 +321,10 @@ static int start(ExchangeObject *self)
                                   (size_t)PyBytes_Size(self->block));
     if (begun(self, result) < 0)
         return -1;
-    self->sent += head_size(self);
+    self->sent += head_size(self, !measured && !chunked);
     if (self->length >= 0)
         self->left = self->length;
-    else if (head_of(self)->minor && !is_bodiless(self))
+    if (chunked)
         self->sent += CHUNKED_SIZE;
     return 0;
 }
@@ -445,7 +451,7 @@ static int send_whole(ExchangeObject *self, PyObject *bytes)
                         (size_t)PyBytes_Size(self->block),
                         PyBytes_AsString(bytes), (size_t)size)) < 0)
         return -1;
-    self->sent += head_size(self) + line + size;
+    self->sent += head_size(self, false) + line + size;
     self->body += size;
     return 0;
 }
@@ -751,9 +757,9 @@ static int close_result(PyObject *result)
         return PyErr_Occurred() ? -1 : 0;
     handle(&error);
     method = PyObject_GetAttr(result, names.close);
-    if (method != NULL)
+    if (method != NULL && method != Py_None)
         closed = PyObject_CallObject(method, NULL);
-    else if (PyErr_ExceptionMatches(PyExc_AttributeError))
+    else if (method == NULL && PyErr_ExceptionMatches(PyExc_AttributeError))
         PyErr_Clear();
     Py_XDECREF(method);
     Py_XDECREF(closed);
