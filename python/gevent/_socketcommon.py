@@ -415,7 +415,11 @@ class SocketMixin(_netio.SocketBase):
         """)
 
     def settimeout(self, howlong):
-        """Let operations wait *howlong* seconds; ``None``: without limit."""
+        """Let operations wait *howlong* seconds; ``None``: without limit.
+
+        :raise TypeError: for what is no number.
+        :raise ValueError: for a negative one.
+        """
         if howlong is not None:
             try:
                 as_float = howlong.__float__

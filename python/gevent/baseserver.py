@@ -34,7 +34,8 @@ class BaseServer:
     method of that name instead. *spawn* says how: ``'default'`` or any
     callable with the signature of `gevent.spawn`, a pool or an integer (no
     more handlers at a time than it has room for), or None (in the hub,
-    where it must not block).
+    where it must not block). Raises `TypeError` and `ValueError` for other
+    arguments; binding waits until `start`.
     """
 
     #: Seconds to pause after an error; doubled up to `max_delay` as long as
@@ -78,7 +79,11 @@ class BaseServer:
         self.stop()
 
     def set_listener(self, listener):
-        """Use the socket or the address *listener*."""
+        """Use the socket or the address *listener*.
+
+        Raises `TypeError` for what is neither, or an `SSLSocket`; `ValueError`
+        for a text that is no address.
+        """
         if not hasattr(listener, "accept"):
             self.family, self.address = parse_address(listener)
             return
@@ -107,7 +112,8 @@ class BaseServer:
             self.full = self.pool.full
 
     def set_handle(self, handle):
-        """Call *handle* for each request; None keeps the method."""
+        """Call *handle* for each request; None keeps the method (`TypeError`
+        if there is none)."""
         if handle is not None:
             self.handle = handle
         if not hasattr(self, "handle"):
@@ -270,7 +276,8 @@ class BaseServer:
         """Called by `start`: make the listening socket, if need be."""
 
     def start(self):
-        """Bind, listen, and take requests."""
+        """Bind, listen, and take requests. Raises `OSError` if the system
+        refuses."""
         self.init_socket()
         self._stop_event.clear()
         try:
@@ -327,7 +334,8 @@ def parse_address(address):
     """`(family, address)` for binding.
 
     Takes `(host, port)`, where an empty host is every IPv6 address;
-    ``'host:port'``, ``'[ipv6]:port'``, ``'port'``, or a port number.
+    ``'host:port'``, ``'[ipv6]:port'``, ``'port'``, or a port number. Raises
+    `TypeError` and `ValueError` for all else.
     """
     if isinstance(address, tuple):
         host = address[0]

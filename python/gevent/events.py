@@ -284,6 +284,7 @@ class GeventWillPatchAllEvent(_PatchAllMixin, GeventWillPatchEvent):
     ENTRY_POINT_NAME = 'gevent.plugins.monkey.will_patch_all'
 
     def will_patch_module(self, module_name):
+        """See `IGeventWillPatchAllEvent`."""
         return self._patch_all_arguments.get(module_name)
 
 

@@ -295,7 +295,8 @@ class WSGIHandler:
         return status, _refusal(status)
 
     def read_request(self, raw_requestline):
-        """Parse the first line and read the headers; true if all is well."""
+        """Parse the first line and read the headers; true if all is well.
+        Raises `ValueError` for what is no request, with its `status`."""
         if not raw_requestline.endswith("\r\n"):
             raise InvalidRequest(
                 f"Request line without CRLF: {raw_requestline[:80]!r}")

@@ -291,7 +291,8 @@ class SSLSocket(socket):
 
     def read(self, nbytes=2014, buffer=None):
         """Read up to *nbytes* bytes and return them, or fill *buffer* and
-        return the count; nothing or 0 at the end."""
+        return the count; nothing or 0 at the end. Raises `ValueError` when
+        closed, `SSLError` for what is no TLS."""
         if self._sslobj is None:
             raise ValueError("Read on closed or unwrapped SSL socket.")
         args = (nbytes,) if buffer is None else (nbytes, buffer)
@@ -303,7 +304,8 @@ class SSLSocket(socket):
             raise
 
     def write(self, data):
-        """Write some of *data*; return how many bytes."""
+        """Write some of *data*; return how many bytes. Raises `ValueError`
+        when closed."""
         if self._sslobj is None:
             raise ValueError("Write on closed or unwrapped SSL socket.")
         return self._run(self._sslobj.write, "write", data)

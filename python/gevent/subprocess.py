@@ -160,7 +160,8 @@ def check_output(*popenargs, **kwargs):
     """Run a command and return what it wrote to its standard output.
 
     Takes the arguments of `run` but *stdout* and *check*. Raises
-    `CalledProcessError` (with `output`) unless the exit code is 0.
+    `CalledProcessError` (with `output`) unless the exit code is 0, and
+    `ValueError` for these two arguments.
     """
     for name in ("stdout", "check"):
         if name in kwargs:
@@ -188,6 +189,8 @@ def run(*popenargs, **kwargs):
     *timeout*: seconds, then the child is killed and `TimeoutExpired` raised
     with what was read so far.
     *check*: raise `CalledProcessError` unless the exit code is 0.
+
+    Raises `ValueError` for two that say where a stream goes.
     """
     input = kwargs.pop("input", None)
     capture_output = kwargs.pop("capture_output", False)
@@ -543,7 +546,8 @@ class Popen(__subprocess__.Popen):
         Returns `(stdout, stderr)`, None for what is not a pipe. Raises
         `TimeoutExpired`, with what was read so far, after *timeout* seconds;
         another call goes on where this one stopped and loses nothing. The
-        same holds for a `gevent.Timeout`.
+        same holds for a `gevent.Timeout`. Raises `ValueError` for *input* in
+        such another call.
         """
         greenlets = self._communicating_greenlets
         if greenlets is None:

@@ -240,6 +240,8 @@ def start_joinable_thread(function, handle=None, daemon=True):
     :param _ThreadHandle handle: a new one, to be used for this greenlet.
     :param bool daemon: may the program end before the greenlet does?
     :return: the handle.
+    :raise TypeError: for another kind of handle.
+    :raise RuntimeError: for one that has been used.
     """
     if handle is None:
         handle = _ThreadHandle()

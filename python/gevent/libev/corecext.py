@@ -452,8 +452,10 @@ class loop(_engine.Loop):
                 return name
         return bits
 
-    origflags_int = property(lambda self: self._flags)
-    origflags = property(lambda self: _flags_to_list(self._flags))
+    origflags_int = property(lambda self: self._flags,
+                             doc="The flags that it was made with (int).")
+    origflags = property(lambda self: _flags_to_list(self._flags),
+                         doc="The same, as names (list of str).")
     sig_pending = 0
     sigfd = -1
 
