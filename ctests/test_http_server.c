@@ -1199,9 +1199,42 @@ static void hanging_up(void **state)
     echo_close(&it);
 }
 
+/* Requests outlive what they came from, answered or not. */
+static void kept_to_the_last(void **state)
+{
+    gcore_http_request *requests[2];
+    told told_of = {0};
+    echo_server it;
+    char byte;
+
+    (void)state;
+    taking_open(&it, NULL);
+    peer_open(&one, &it);
+    peer_say(&one, GET GET);
+    requests[0] = take(&it, &one);
+    assert_ok(gcore_http_respond(requests[0], 200, NULL, NULL, 0, NULL, 0));
+    requests[1] = take(&it, &one);
+    echo_close(&it);
+    for (int i = 0; i < 2; i++) {
+        int error = i == 0 ? -EALREADY : -ECANCELED;
+
+        assert_int_equal(gcore_http_read(requests[i], &byte, 1), 0);
+        assert_error(gcore_http_wait_body(requests[i], GCORE_FOREVER, tell,
+                                          &told_of), error);
+        assert_error(gcore_http_wait_sent(requests[i], GCORE_FOREVER, tell,
+                                          &told_of), error);
+        assert_error(gcore_http_respond(requests[i], 200, NULL, NULL, 0, NULL,
+                                        0), error);
+        gcore_http_request_unref(requests[i]);
+    }
+    assert_int_equal(told_of.count, 0);
+    peer_close(&one);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(kept_to_the_last),
         TEST(hanging_up),
         TEST(completions),
         TEST(the_head),

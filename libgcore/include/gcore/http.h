@@ -479,8 +479,9 @@ GCORE_API int64_t gcore_http_read(gcore_http_request *request, void *buffer,
  * Waits until gcore_http_read has something to return. Sends "100 Continue"
  * like a read.
  *   done  told 0 then; -ETIMEDOUT at the deadline; -ECANCELED
- * Returns 0; -EALREADY while another one waits; -EINVAL; -ECANCELED.
- * Since 0.1.
+ * Returns 0; -EALREADY while another one waits, or when the answer is
+ * finished; -EINVAL; -ECANCELED, or another error, when the connection is
+ * gone. Since 0.1.
  */
 GCORE_API int gcore_http_wait_body(gcore_http_request *request,
                                    int64_t deadline, gcore_done_fn *done,
@@ -509,9 +510,9 @@ GCORE_API int gcore_http_trailers(gcore_http_request *request,
  *   reason        text after the number, ending with a zero byte; NULL for
  *                 the status's usual one
  *   headers       lines "Name: value" ending with CR LF each. Of these
- *                 Connection, Content-Length, Transfer-Encoding and Date are
- *                 looked at, and are not added where given; "Connection:
- *                 close" closes.
+ *                 Connection, Content-Length and Date are looked at, and are
+ *                 not added where given; "Connection: close" closes.
+ *                 Transfer-Encoding is the library's to say: -EINVAL.
  *   headers_size  bytes
  *   body          may be NULL when body_size is 0
  *   body_size     bytes

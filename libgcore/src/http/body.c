@@ -277,15 +277,15 @@ int gcore_http_wait_body(gcore_http_request *request, int64_t deadline,
                          gcore_done_fn *done, void *arg)
 {
     gcore__http_conn *conn = request->conn;
-    int error = readable(request);
+    /* Without a connection there may be no hub left to tell anything. */
+    int error = conn ? readable(request) : request->error;
 
     if (error == 0)
         error = gcore__http_wait_start(&request->body_wait, deadline, done,
                                        arg);
     if (error < 0)
         return error;
-    if (!conn || request->body_over || request->body_error ||
-        !request->starved) {
+    if (request->body_over || request->body_error || !request->starved) {
         gcore__http_wait_end(&request->body_wait, 0);
         return 0;
     }
