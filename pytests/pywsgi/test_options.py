@@ -208,6 +208,54 @@ def test_draining(serve):
     assert draining.get() == 0
 
 
+@pytest.mark.parametrize("arguments", [{}, {"spawn": 5}])
+def test_who_serves_waits_for_the_end_of_draining(serve, arguments):
+    """Otherwise the program would end, and with it what is drained."""
+    go, inside = Event(), Event()
+
+    def application(environ, start_response):
+        inside.set()
+        go.wait()
+        return plain(environ, start_response)
+
+    server = serve(application, **arguments)
+    server.stop_timeout = 0.001
+    serving = gevent.spawn(server.serve_forever)
+    with connect(server) as sock:
+        sock.sendall(get())
+        inside.wait()
+        draining = gevent.spawn(server.drain, 20)
+        gevent.sleep(0.05)
+        assert not serving.ready()
+        go.set()
+        assert until_closed(sock).startswith(b"HTTP/1.1 200 OK")
+    assert draining.get() == 0
+    serving.get(timeout=20)
+
+
+def test_who_serves_is_interrupted_while_draining(serve):
+    inside, over = Event(), Event()
+
+    def application(environ, start_response):
+        inside.set()
+        over.wait()
+        return plain(environ, start_response)
+
+    server = serve(application)
+    serving = gevent.spawn(server.serve_forever)
+    with connect(server) as sock:
+        sock.sendall(get())
+        inside.wait()
+        draining = gevent.spawn(server.drain, 20)
+        gevent.sleep(0.001)
+        serving.kill(KeyError)
+        with pytest.raises(KeyError):
+            serving.get(timeout=20)
+        over.set()
+        assert until_closed(sock).startswith(b"HTTP/1.1 200 OK")
+    assert draining.get() == 0
+
+
 def test_draining_that_is_killed():
     loop = gevent.get_hub().loop
 

@@ -319,10 +319,14 @@ class BaseServer:
             self.start()
         try:
             self._stop_event.wait()
+            self._wait_for_end()
         finally:
             # In a greenlet, so that an exception that ends the wait, such
             # as KeyboardInterrupt, does not reach the handlers' join.
             Greenlet.spawn(self.stop, timeout=stop_timeout).join()
+
+    def _wait_for_end(self):
+        """The listener is closed: wait for what should still go on."""
 
     def is_fatal_error(self, ex) -> bool:
         """True for an error of the listener that will not go away."""

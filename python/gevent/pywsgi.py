@@ -36,6 +36,7 @@ from gevent._pywsgi_request import (MAX_HEADERS, MAX_REQUEST_LINE,
                                     NOT_IN_LINE, InvalidRequest, OldMessage,
                                     body_framing, headers_factory,
                                     parse_request_line, tokens)
+from gevent.event import Event
 from gevent.server import StreamServer
 from greenlet import GreenletExit
 
@@ -980,6 +981,8 @@ class WSGIServer(StreamServer):
             self.handler_class = handler_class
         self._connections = {}  # handler: greenlet
         self._handled = set()  # connections that count for their limit
+        self._drained = Event()
+        self._drained.set()
         for name in self._options:
             if name in ssl_args:
                 setattr(self, name, ssl_args.pop(name))
@@ -1230,9 +1233,20 @@ class WSGIServer(StreamServer):
 
         Nothing is accepted any more, connections without a request are
         closed, and the others after the response they are at. Those left
-        after *timeout* seconds (None: however long it takes) are cut.
+        after *timeout* seconds (None: however long it takes) are cut. Until
+        then `serve_forever` waits, so that it may be a signal's handler.
         """
         self.draining = True
+        self._drained.clear()
+        try:
+            return self._drain(timeout)
+        finally:
+            self._drained.set()
+
+    def _wait_for_end(self):
+        self._drained.wait()
+
+    def _drain(self, timeout):
         self.close()
         end = None if timeout is None else time.monotonic() + timeout
         cut = self._drain_engine(timeout)
