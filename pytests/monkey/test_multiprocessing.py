@@ -299,6 +299,30 @@ def test_dropped_greenlets_that_were_about_to_connect(run_program):
     """, GEVENT_DROP_GREENLETS_ON_FORK="1")
 
 
+def test_dropped_greenlets_that_were_to_start_later(run_program):
+    run_program("""
+        from gevent import monkey; monkey.patch_all()
+        import os
+        import gevent
+
+        def start():
+            assert os.getpid() == parent, 'in the child'
+
+        parent = os.getpid()
+        later = [gevent.spawn_later(0.01, start), gevent.spawn(start)]
+        never = gevent.Greenlet(start)
+        if os.fork():
+            gevent.joinall(later, raise_error=True)
+            assert os.wait()[1] == 0
+            raise SystemExit
+        gevent.get_hub().handle_error = lambda *_: os._exit(1)
+        gevent.sleep(0.05)
+        started = []
+        gevent.spawn_later(0.01, started.append, 1).join()
+        os._exit(started != [1])
+    """, GEVENT_DROP_GREENLETS_ON_FORK="1")
+
+
 def test_greenlets_live_on_in_a_fork(run_program):
     done = run_program(FORK)
     assert sorted(done.stdout.split()) == [

@@ -360,6 +360,10 @@ class Greenlet(_engine.Task):
             event.close()
             self._start_event = _CANCELLED
 
+    def _forget_start(self):
+        if self._start_event is not None:
+            self._cancel_start()
+
     def _never_ran(self):
         return (self._exc_info is None and not _is_active(self)
                 and not _greenlet_is_dead(self))

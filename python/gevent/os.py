@@ -152,6 +152,7 @@ _dropped_greenlets = []
 def _drop_other_greenlets():
     """In the child of a fork: let none but the running greenlet go on."""
     from gc import get_objects
+    from gevent.greenlet import Greenlet
     from gevent.timeout import Timeout
     hub = _get_hub()
     if hub is None or hub.loop is None:
@@ -164,6 +165,8 @@ def _drop_other_greenlets():
         if issubclass(type(each), Timeout) and each.pending:
             if not each.timer.args or each.timer.args[0] is not current:
                 each.cancel()
+        elif issubclass(type(each), Greenlet) and each.parent is hub:
+            each._forget_start()
 
 
 def _end_process_with(greenlet):
