@@ -120,10 +120,12 @@ def test_areas_of_tests():
             rf"^    (\w+ \| )*{area}( \| \w+)*\)", tool, re.M), area
 
 
-def test_commands_are_there():
-    for text in TEXTS.values():
-        for path in re.findall(r"\btools/[\w-]+", text):
-            assert (TREE / path).exists(), path
+@pytest.mark.parametrize("name", TEXTS)
+def test_paths_from_the_top_are_there(name):
+    for path in re.findall(r"\b(?<![/.])(?:tools|pytests|ctests|python|libgcore|"
+                           r"docs)/(?:[\w./-]*\w)?", TEXTS[name]):
+        if not path.endswith(("_plain_NAME.py", "ctests/test_")):
+            assert list(TREE.glob(path + "*")), path
 
 
 # -- settings and arguments ------------------------------------------------------------
