@@ -2,13 +2,12 @@
  * An HTTP server that greets:
  *
  *     cc http_hello.c $(pkg-config --cflags --libs gcore) -o http_hello
- *     ./http_hello 7777
+ *     ./http_hello 127.0.0.1:7777
  *
- * Without a port it serves one request of its own and ends.
+ * Without an address it serves one request of its own and ends.
  */
-#include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -25,25 +24,21 @@ static void hello(void *arg, gcore_http_request *request)
     gcore_http_request_unref(request);
 }
 
-static int listen_on(int port)
+/* The listener has the socket; it is the server that accepts. */
+static int listen_on(gcore_hub *hub, gcore_http_server *server,
+                     const char *text, gcore_listener **out)
 {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET,
-        .sin_port = htons((uint16_t)port),
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-    };
-    int yes = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    gcore_address address;
+    int error = gcore_address_parse(text, &address);
 
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ||
-        listen(fd, SOMAXCONN) < 0) {
-        perror("http_hello");
-        exit(1);
-    }
-    return fd;
+    if (error == 0)
+        error = gcore_listener_new(hub, &address, NULL, out);
+    if (error == 0)
+        error = gcore_http_server_listen(server, gcore_listener_fd(*out));
+    return error;
 }
 
-/* A peer within the program: asks, and says whether the answer was right. */
+/* A peer within the program: asks, and sees whether the answer is right. */
 static int ask(gcore_hub *hub, gcore_http_server *server)
 {
     static const char request[] =
@@ -57,32 +52,37 @@ static int ask(gcore_hub *hub, gcore_http_server *server)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0 ||
         gcore_http_server_adopt(server, ends[0]) < 0 ||
         write(ends[1], request, sizeof request - 1) < 0)
-        return 1;
+        return -EIO;
     gcore_hub_poll(hub, &none, 1, GCORE_NOW);
     while ((got = read(ends[1], answer + size, sizeof answer - size)) > 0)
         size += (size_t)got;
     close(ends[1]);
     printf("%.*s", (int)size, answer);
-    return size < 6 || memcmp(answer + size - 6, "hello\n", 6) != 0;
+    return size < 6 || memcmp(answer + size - 6, "hello\n", 6) != 0 ? -EPROTO
+                                                                    : 0;
 }
 
-int main(int count, char **arguments)
+int main(int argc, char **argv)
 {
-    gcore_hub *hub;
-    gcore_http_server *server;
-    int status = 0;
+    gcore_hub *hub = NULL;
+    gcore_http_server *server = NULL;
+    gcore_listener *listener = NULL;
+    int error = gcore_hub_new(NULL, &hub);
 
-    if (gcore_hub_new(NULL, &hub) < 0 ||
-        gcore_http_server_new(hub, NULL, &server) < 0)
-        return 1;
-    gcore_http_server_start(server, hello, NULL);
-    if (count > 1) {
-        gcore_http_server_listen(server, listen_on(atoi(arguments[1])));
-        status = gcore_hub_run(hub) < 0;
-    } else {
-        status = ask(hub, server);
-    }
+    if (error == 0)
+        error = gcore_http_server_new(hub, NULL, &server);
+    if (error == 0)
+        error = gcore_http_server_start(server, hello, NULL);
+    if (error == 0 && argc < 2)
+        error = ask(hub, server);
+    if (error == 0 && argc > 1)
+        error = listen_on(hub, server, argv[1], &listener);
+    if (error == 0 && argc > 1)
+        error = gcore_hub_run(hub);
+    if (error < 0)
+        fprintf(stderr, "%s\n", gcore_error_text(error));
     gcore_http_server_unref(server);
+    gcore_listener_unref(listener);
     gcore_hub_unref(hub);
-    return status;
+    return error == 0 ? 0 : 1;
 }

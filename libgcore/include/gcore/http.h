@@ -341,8 +341,9 @@ GCORE_API int gcore_http_server_take(gcore_http_server *server,
  * the process has no descriptors left it tries again by and by; when that
  * goes on for more than a second the connections that wait are let go, so
  * that their peers learn. May be called for several descriptors.
- *   fd  listening and non-blocking (it is made so); not taken over: it is to
- *       stay open until gcore_http_server_forget or close
+ *   fd  listening and non-blocking (it is made so), such as that of a
+ *       gcore_listener which is not started; not taken over: it is to stay
+ *       open until gcore_http_server_forget or close
  * Returns 0; -EBADF, -ENOTSOCK; -EINVAL when it does not listen; -EMFILE,
  * -ENFILE (a descriptor is held in reserve); -ENOMEM; -ECANCELED when closed.
  * Since 0.1.
