@@ -11,7 +11,9 @@ import gevent
 import gevent.event
 import pytest
 from gevent.local import local
-from raw_http import connect, get, plain, post, talk, wait_until
+from gevent.queue import Queue
+from raw_http import (connect, get, plain, post, talk, until_end,
+                      wait_until)
 
 from gevent import pywsgi, socket
 from gevent._pywsgi_engine import AVAILABLE
@@ -424,6 +426,47 @@ def test_a_result_that_fails_to_close(serve, quiet, body):
     assert answer.endswith(b"ok" if body is SizedAndBroken
                            else b"1\r\no\r\n1\r\nk\r\n0\r\n\r\n")
     assert [str(error) for error in quiet] == ["close"]
+
+
+def test_a_result_that_can_be_read_once(serve):
+    """A queue, which has a length as well, and gets items later."""
+    def application(_environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        pieces = Queue()
+        pieces.put(b"o")
+        gevent.spawn(pieces.put, b"k")
+        gevent.spawn_later(0.01, pieces.put, StopIteration)
+        return pieces
+
+    response = talk(serve(application, wsgi=False),
+                    get("/", "Connection: close"))
+    assert response.endswith(b"\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n")
+
+
+def test_the_input_ends_with_the_answer(serve, quiet):
+    """For whoever takes what is left of a body at the very end, too."""
+    class Result:
+        def __init__(self, rest):
+            self.rest = rest
+
+        def __iter__(self):
+            return iter([b"o", b"k"])
+
+        def close(self):
+            while self.rest.read():
+                pass
+
+    def application(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain"),
+                                  ("Content-Length", "2")])
+        return Result(environ["wsgi.input"])
+
+    server = serve(application, wsgi=False)
+    with connect(server) as peer:
+        peer.sendall(post(b"body", "Content-Length: 4") * 2)
+        peer.shutdown(socket.SHUT_WR)
+        assert until_end(peer).count(b"\r\n\r\nok") == 2
+    assert not quiet and not server.error_log.getvalue()
 
 
 def test_a_result_with_nothing_to_close(serve, quiet):

@@ -582,7 +582,10 @@ class WSGIHandler:
     def _result_length(self):
         """Bytes of the whole result, or None."""
         if isinstance(self.result, Sized):
-            return sum(map(len, self.result))
+            pieces = iter(self.result)
+            if pieces is self.result:  # it gives them only once
+                return None
+            return sum(map(len, pieces))
         file = self._file_part()
         return None if file is None else file[2]
 

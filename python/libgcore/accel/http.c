@@ -347,8 +347,12 @@ PyObject *accel_http_read_whole(PyObject *self, PyObject *timeout)
     while (data && size < length) {
         count = read_into(self, PyBytes_AsString(data) + size,
                           (Py_ssize_t)(length - size), timeout);
+        if (count == 0 && size == 0) { /* the answer is finished */
+            Py_DECREF(data);
+            return PyBytes_FromStringAndSize(NULL, 0);
+        }
         if (count == 0)
-            accel_raise(-EALREADY); /* the answer is finished, say */
+            accel_raise(-EALREADY);
         if (count <= 0)
             Py_CLEAR(data);
         size += count;
@@ -452,6 +456,11 @@ static PyObject *get_reason(PyObject *self, void *Py_UNUSED(closure))
     return PyUnicode_FromString(reason);
 }
 
+static PyObject *get_length(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLongLong(head_of(self)->content_length);
+}
+
 static PyObject *get_peer(PyObject *self, void *Py_UNUSED(closure))
 {
     const gcore_http_head *head = head_of(self);
@@ -496,6 +505,8 @@ static PyGetSetDef request_getset[] = {
     {"status", get_status, NULL, "0, or what a refused one was answered.",
      NULL},
     {"reason", get_reason, NULL, "None, or why it was refused.", NULL},
+    {"content_length", get_length, NULL, "Bytes of the body; -1: chunked.",
+     NULL},
     {"peer", get_peer, NULL, "Address and port.", NULL},
     {"proxy", get_proxy, NULL,
      "None, or what a PROXY header said: its version, the proxy's own address "

@@ -493,8 +493,8 @@ static bool has_length(PyObject *result)
            PyType_GetSlot(Py_TYPE(result), Py_mp_length) != NULL;
 }
 
-/* The bytes of all items of a result that has a length; -1: it has none; -2
- * with an exception. */
+/* The bytes of all items of a result that has a length; -1: it has none, or
+ * gives its items only once, as a queue does; -2 with an exception. */
 static int64_t total_size(PyObject *result)
 {
     PyObject *iterator, *item;
@@ -503,6 +503,10 @@ static int64_t total_size(PyObject *result)
     if (!has_length(result))
         return -1;
     iterator = PyObject_GetIter(result);
+    if (iterator == result) {
+        Py_DECREF(iterator);
+        return -1;
+    }
     while (iterator && (item = PyIter_Next(iterator))) {
         Py_ssize_t size = PyObject_Size(item);
 
