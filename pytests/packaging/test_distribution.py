@@ -1,6 +1,7 @@
 """What an installation offers: metadata, build flags, one engine a process."""
 import importlib.metadata
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -42,6 +43,12 @@ def test_requirements_are_those_promised():
              for line in importlib.metadata.requires("gevent")
              if "extra ==" not in line}
     assert names == {"greenlet", "cffi", "zope.event", "zope.interface"}
+
+
+def test_licenses_of_what_is_compiled_in():
+    for name in ("libev", "llhttp"):
+        text = (HERE / "licenses" / f"LICENSE.{name}").read_text()
+        assert re.search("permission|redistribution", text, re.I)
 
 
 def test_entry_points_load():

@@ -17,6 +17,10 @@ endif()
 set(gcore_cares_definitions)
 if(gcore_cares_library MATCHES "[.]a$")
     set(gcore_cares_definitions GCORE_CARES_OWN)
+    find_file(gcore_cares_license
+              NAMES libc-ares-dev/copyright c-ares/LICENSE.md c-ares/copyright
+              PATH_SUFFIXES doc licenses
+              HINTS ${gcore_cares_include}/../share)
 endif()
 find_path(gcore_idn2_include idn2.h)
 if(NOT gcore_idn2_include)
