@@ -142,6 +142,30 @@ static void arguments_are_checked_on(gcore_hub *hub)
 }
 ON_EACH_BACKEND(arguments_are_checked)
 
+/* What is stopped is not told, not even that it was closed. */
+static void stopping_what_is_closed_on(gcore_hub *hub)
+{
+    static struct door door;
+    told accept = {0};
+    gcore_address address;
+    gcore_listener *started = listen_with(hub, NULL, &address);
+    gcore_listener *accepting = listen_with(hub, NULL, &address);
+
+    memset(&door, 0, sizeof door);
+    assert_ok(gcore_listener_start(started, enter, &door));
+    assert_ok(gcore_listener_accept(accepting, GCORE_FOREVER, tell, &accept));
+    gcore_listener_close(started);
+    gcore_listener_close(accepting);
+    assert_ok(gcore_listener_stop(started));
+    assert_ok(gcore_listener_stop(accepting));
+    gcore_listener_unref(started);
+    gcore_listener_unref(accepting);
+    net_settle(hub);
+    assert_int_equal(door.ends, 0);
+    assert_int_equal(accept.count, 0);
+}
+ON_EACH_BACKEND(stopping_what_is_closed)
+
 static void connections_are_handed_over_on(gcore_hub *hub)
 {
     enum { MANY = 30 };
@@ -857,6 +881,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(arguments_are_checked),
+        TEST(stopping_what_is_closed),
         TEST(connections_are_handed_over),
         TEST(one_accept),
         TEST(an_accept_nobody_polls_for),

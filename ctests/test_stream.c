@@ -240,6 +240,30 @@ static void bytes_put_back_come_first_on(gcore_hub *hub)
 }
 ON_EACH_BACKEND(bytes_put_back_come_first)
 
+/* Where there is no memory for what was read last, nothing is read that came
+ * behind it. */
+static void no_gap_on(gcore_hub *hub)
+{
+    told read = {0};
+    char buffer[3];
+    int peer;
+    gcore_stream *stream = stream_and_peer(hub, &peer);
+
+    assert_ok(gcore_stream_unread(stream, "abcdef", 6));
+    assert_ok(gcore_stream_read(stream, buffer, 3, GCORE_FOREVER, tell,
+                                &read));
+    support_fail_allocation(1);
+    assert_ok(gcore_stream_stop(stream));
+    support_fail_allocation(0);
+    assert_ok(gcore_stream_read(stream, buffer, 3, GCORE_FOREVER, tell,
+                                &read));
+    UNTIL(hub, read.count);
+    assert_int_equal(read.result, -ENOMEM);
+    gcore_stream_unref(stream);
+    close(peer);
+}
+ON_EACH_BACKEND(no_gap)
+
 static void read_size_is_kept_on(gcore_hub *hub)
 {
     gcore_stream_options options = {.size = sizeof options, .read_size = 10};
@@ -579,6 +603,52 @@ static void closing_cancels_on(gcore_hub *hub)
     close(other);
 }
 ON_EACH_BACKEND(closing_cancels)
+
+/* What is stopped is not told, not even that it was closed. */
+static void stopping_what_is_closed_on(gcore_hub *hub)
+{
+    heard it = {0};
+    told read = {0};
+    int peer, other;
+    char byte;
+    gcore_stream *stream = stream_and_peer(hub, &peer);
+    gcore_stream *reader = stream_and_peer(hub, &other);
+
+    assert_ok(gcore_stream_start(stream, hear, &it));
+    assert_ok(gcore_stream_read(reader, &byte, 1, after(PATIENCE), tell,
+                                &read));
+    gcore_stream_close(stream);
+    gcore_stream_close(reader);
+    assert_ok(gcore_stream_stop(stream));
+    assert_ok(gcore_stream_stop(reader));
+    gcore_stream_unref(stream);
+    gcore_stream_unref(reader);
+    net_settle(hub);
+    assert_int_equal(it.ends, 0);
+    assert_int_equal(read.count, 0);
+    close(peer);
+    close(other);
+}
+ON_EACH_BACKEND(stopping_what_is_closed)
+
+/* Nor does that keep it open. */
+static void stopping_what_finishes_on(gcore_hub *hub)
+{
+    told read = {0};
+    int peer;
+    char byte;
+    gcore_stream *stream = stream_and_peer(hub, &peer);
+
+    assert_ok(gcore_stream_read(stream, &byte, 1, after(PATIENCE), tell,
+                                &read));
+    assert_ok(gcore_stream_finish(stream, after(MS)));
+    assert_ok(gcore_stream_stop(stream));
+    UNTIL(hub, gcore_stream_closed(stream));
+    assert_int_equal(read.count, 0);
+    gcore_stream_unref(stream);
+    close(peer);
+}
+ON_EACH_BACKEND(stopping_what_finishes)
 
 /* Whose data the function is just looking at. */
 static void close_in_the_middle(void *arg, void *data, int64_t result)
@@ -1067,6 +1137,7 @@ int main(void)
         TEST(one_read),
         TEST(a_stopped_read_loses_nothing),
         TEST(bytes_put_back_come_first),
+        TEST(no_gap),
         TEST(read_size_is_kept),
         TEST(no_system_call_but_the_read),
         TEST(partial_writes),
@@ -1079,6 +1150,8 @@ int main(void)
         TEST(a_reset_ends_the_queue),
         TEST(half_close_follows_the_queue),
         TEST(closing_cancels),
+        TEST(stopping_what_is_closed),
+        TEST(stopping_what_finishes),
         TEST(closing_inside_a_callback),
         TEST(closing_another_that_is_ready),
         TEST(closing_the_hub_cancels),

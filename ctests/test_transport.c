@@ -275,6 +275,27 @@ static void a_file_on(gcore_hub *hub)
 }
 ON_EACH_BACKEND(a_file)
 
+/* What the layer was to send again cannot be queued: nothing else may take
+ * its place. */
+static void a_file_without_memory_on(gcore_hub *hub)
+{
+    layer it;
+    int other, file = memfd_create("file", MFD_CLOEXEC);
+    gcore_stream *stream = layered(hub, &it, &other);
+
+    assert_int_equal(write(file, "file", 4), 4);
+    it.busy = 1;
+    support_fail_allocation(1);
+    assert_int_equal(gcore_stream_sendfile(stream, file, 0, 4), -ENOMEM);
+    support_fail_allocation(0);
+    assert_int_equal(WRITE_TEXT(stream, "text"), -ENOMEM);
+    gcore_stream_unref(stream);
+    free(it.again);
+    close(other);
+    close(file);
+}
+ON_EACH_BACKEND(a_file_without_memory)
+
 /* Where a part would pass for the whole, nothing is told. */
 static void no_end_on(gcore_hub *hub)
 {
@@ -656,7 +677,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(both_ways), TEST(sends_first), TEST(sends_first_for_requests),
-        TEST(a_file), TEST(no_end), TEST(detached),
+        TEST(a_file), TEST(a_file_without_memory), TEST(no_end), TEST(detached),
         TEST(refused), TEST(without_memory),
         TEST(requests), TEST(closed_within), TEST(the_same_bytes_again),
         TEST(upgrade), TEST(plain_upgrade),

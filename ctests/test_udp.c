@@ -118,6 +118,22 @@ static void arguments_are_checked_on(gcore_hub *hub)
 }
 ON_EACH_BACKEND(arguments_are_checked)
 
+/* What is stopped is not told, not even that it was closed. */
+static void stopping_what_is_closed_on(gcore_hub *hub)
+{
+    static struct mailbox box;
+    gcore_address address;
+    gcore_udp *udp = udp_with(hub, NULL, &address);
+
+    assert_ok(gcore_udp_start(udp, deliver, &box));
+    gcore_udp_close(udp);
+    assert_ok(gcore_udp_stop(udp));
+    gcore_udp_unref(udp);
+    net_settle(hub);
+    assert_int_equal(box.calls, 0);
+}
+ON_EACH_BACKEND(stopping_what_is_closed)
+
 static void batches_arrive_in_order_on(gcore_hub *hub)
 {
     enum { MANY = 150 };
@@ -415,7 +431,8 @@ ON_EACH_BACKEND(a_forked_child_receives)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(arguments_are_checked),   TEST(batches_arrive_in_order),
+        TEST(arguments_are_checked),   TEST(stopping_what_is_closed),
+        TEST(batches_arrive_in_order),
         TEST(sizes),                   TEST(refused),
         TEST(waiting_for_room),        TEST(closing_inside_a_callback),
         TEST(closing_the_hub),         TEST(unix_sockets),

@@ -164,8 +164,8 @@ GCORE_API int gcore_listener_start(gcore_listener *listener,
 
 /*
  * Stops accepting: connections wait in the kernel until a new start or
- * accept; `fn` is not called any more, nor is an accept completed. Returns 0.
- * Since 0.1.
+ * accept; `fn` is not called any more, nor is an accept completed, not even
+ * to tell of a close before. Returns 0. Since 0.1.
  */
 GCORE_API int gcore_listener_stop(gcore_listener *listener);
 

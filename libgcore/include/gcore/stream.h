@@ -188,8 +188,9 @@ GCORE_API int gcore_stream_start(gcore_stream *stream, gcore_stream_fn *fn,
 
 /*
  * Stops reading: `fn` is not called any more, nor is a pending
- * gcore_stream_read completed. Bytes that arrive meanwhile stay in the
- * kernel. Costs no system call if started again soon. Returns 0. Since 0.1.
+ * gcore_stream_read completed, not even to tell of a close before. Bytes that
+ * arrive meanwhile stay in the kernel. Costs no system call if started again
+ * soon. Returns 0. Since 0.1.
  */
 GCORE_API int gcore_stream_stop(gcore_stream *stream);
 

@@ -582,13 +582,22 @@ int gcore_listener_accept(gcore_listener *listener, int64_t deadline,
                              ready_for_accept, listener);
 }
 
+/* For the next accept or start, if there can be one. */
+static void keep(gcore_listener *listener, int fd)
+{
+    if (listener->closed)
+        close(fd);
+    else
+        listener->kept = fd;
+}
+
 int gcore_listener_stop(gcore_listener *listener)
 {
-    if (listener->mode == IDLE || listener->closed)
+    if (listener->mode == IDLE)
         return 0;
     if (listener->mode == ONE_ACCEPT && listener->input.listed &&
         listener->input.result >= 0)
-        listener->kept = (int)listener->input.result;
+        keep(listener, (int)listener->input.result);
     end(listener);
     gcore__ready_withdraw(listener->hub, &listener->input);
     drop(listener);

@@ -37,6 +37,13 @@ static bool has_more(gcore_stream *stream)
            stream->transport->pending(stream);
 }
 
+static void drop_unread(gcore_stream *stream)
+{
+    gcore__free(stream->unread);
+    stream->unread = NULL;
+    stream->unread_start = stream->unread_end = 0;
+}
+
 int64_t gcore__take_unread(gcore_stream *stream, void *buffer, size_t room)
 {
     size_t length = gcore_stream_unread_length(stream);
@@ -45,11 +52,8 @@ int64_t gcore__take_unread(gcore_stream *stream, void *buffer, size_t room)
         length = room;
     memcpy(buffer, stream->unread + stream->unread_start, length);
     stream->unread_start += length;
-    if (stream->unread_start == stream->unread_end) {
-        gcore__free(stream->unread);
-        stream->unread = NULL;
-        stream->unread_start = stream->unread_end = 0;
-    }
+    if (stream->unread_start == stream->unread_end)
+        drop_unread(stream);
     return (int64_t)length;
 }
 
@@ -278,25 +282,29 @@ int gcore_stream_read(gcore_stream *stream, void *buffer, size_t room,
     return gcore_stream_set_read_deadline(stream, deadline);
 }
 
-/* A read that is over and not told: its bytes are not lost. */
+/* A read that is over and not told: its bytes are not lost; or if they are,
+ * nothing is read that came behind them. */
 static void put_back(gcore_stream *stream)
 {
     int64_t result = stream->input.result;
 
-    if (stream->input.listed && result > 0 &&
-        gcore_stream_unread(stream, stream->buffer, (size_t)result) < 0)
-        stream->input_end = -ENOMEM;
+    if (!stream->input.listed || result <= 0 ||
+        gcore_stream_unread(stream, stream->buffer, (size_t)result) == 0)
+        return;
+    drop_unread(stream);
+    stream->input_end = -ENOMEM;
 }
 
 int gcore_stream_stop(gcore_stream *stream)
 {
-    if (!gcore__reading(stream) || stream->reader == GCORE__DISCARD ||
-        stream->closed)
+    if (!gcore__reading(stream) || stream->reader == GCORE__DISCARD)
         return 0;
     if (stream->reader == GCORE__ONE_READ)
         put_back(stream);
     end(stream);
     gcore__ready_withdraw(stream->hub, &stream->input);
+    if (stream->finishing && !gcore_stream_closed(stream))
+        gcore__read_discard(stream);
     gcore_stream_unref(stream);
     return 0;
 }

@@ -180,9 +180,10 @@ int gcore_udp_start(gcore_udp *udp, gcore_udp_fn *fn, void *arg)
 
 int gcore_udp_stop(gcore_udp *udp)
 {
-    if (!udp->started || udp->closed)
+    if (!udp->started)
         return 0;
     end(udp);
+    gcore__ready_withdraw(udp->hub, &udp->input);
     gcore_udp_unref(udp);
     return 0;
 }

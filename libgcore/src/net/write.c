@@ -367,6 +367,7 @@ int64_t gcore_stream_sendfile(gcore_stream *stream, int fd, int64_t offset,
                               int64_t length)
 {
     int error = check_file(fd, offset, length);
+    bool tried = false;
     int64_t count = 0;
 
     if (error == 0)
@@ -379,6 +380,8 @@ int64_t gcore_stream_sendfile(gcore_stream *stream, int fd, int64_t offset,
         count = send_file(stream, fd, offset, length);
         if (count == length)
             return 0;
+        /* A transport may hold a part that it has not told of. */
+        tried = count > 0 || stream->transport != &gcore__plain;
         if (count == -EAGAIN)
             count = 0;
         if (count < 0)
@@ -387,7 +390,7 @@ int64_t gcore_stream_sendfile(gcore_stream *stream, int fd, int64_t offset,
     error = queue_file(stream, fd, offset + count, length - count);
     if (error == 0)
         return stream->queued;
-    return count ? broken(stream, error) : error;
+    return tried ? broken(stream, error) : error;
 }
 
 int64_t gcore_stream_queued(gcore_stream *stream)
