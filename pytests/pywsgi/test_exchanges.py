@@ -1,6 +1,7 @@
 """Requests that come together: one greenlet may answer several, which nobody
 is to notice."""
 import contextvars
+import errno
 import os
 import resource
 import sys
@@ -426,6 +427,21 @@ def test_a_result_that_fails_to_close(serve, quiet, body):
     assert answer.endswith(b"ok" if body is SizedAndBroken
                            else b"1\r\no\r\n1\r\nk\r\n0\r\n\r\n")
     assert [str(error) for error in quiet] == ["close"]
+
+
+@pytest.mark.parametrize("framing", [[], [("Content-Length", "9")]])
+@pytest.mark.parametrize("error", [errno.EPIPE, errno.ECONNRESET])
+def test_a_lost_connection_that_is_not_the_clients(serve, quiet, framing,
+                                                   error):
+    """One of the application's own: no client waits for the rest for ever."""
+    def application(_environ, start_response):
+        write = start_response("200 OK", framing)
+        write(b"ok")
+        raise OSError(error, "the other connection")
+
+    response = talk(serve(application, wsgi=False), get(), closed=False)
+    assert response.startswith(b"HTTP/1.1 200 OK")
+    assert response.rstrip(b"\r\n").endswith(b"ok")
 
 
 def test_a_result_that_can_be_read_once(serve):

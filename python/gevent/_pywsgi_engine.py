@@ -14,6 +14,7 @@ import io
 import os
 import sys
 import time
+from contextlib import suppress
 
 import gevent
 from gevent import socket
@@ -375,6 +376,10 @@ class EngineHandler(HttpExchange):
             self._handle_error(type(ex), ex, ex.__traceback__)
         elif not self.headers_sent:
             self.request.abort()
+        else:
+            # The application's own connection may be meant.
+            with suppress(OSError):
+                self.request.cut()
 
     def _handle_error(self, kind, value, tb):
         if not issubclass(kind, GreenletExit):
