@@ -170,8 +170,7 @@ static void begin_read(struct end *it)
 static void stop_reading(struct end *it)
 {
     assert_ok(gcore_stream_stop(it->stream));
-    if (!gcore_stream_closed(it->stream))
-        it->started = it->reading = false;
+    it->started = it->reading = false;
 }
 
 static void end_somehow(struct end *it)
