@@ -1231,7 +1231,7 @@ class WSGIServer(StreamServer):
             connections += self._http.counters()["connections"]
         return [self.metrics.text(connections).encode()]
 
-    def drain(self, timeout=None):
+    def drain(self, timeout: float | None = None) -> int:
         """Stop gracefully; returns the number of connections cut.
 
         Nothing is accepted any more, connections without a request are
