@@ -411,6 +411,32 @@ def test_access_lines(serve):
         pywsgi.WSGIServer(LOCAL, plain, access_log_format="%(h")
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("result, length", [
+    ([b"ok"], "2"), ([b"o", b"k"], "2"), ((b"a" * 99_999,), "99999"),
+    ([], "0"), (iter([b"ok"]), "-")])
+def test_access_lines_tell_what_was_sent(serve, method, result, length):
+    """Whoever said it, and whatever the application does with its
+    environment."""
+    def application(environ, start_response):
+        environ.clear()
+        start_response("200 OK", TEXT)
+        return result
+
+    server = serve(application, wsgi=False,
+                   access_log_format="%(m)s %({content-length}o)s")
+    talk(server, get().replace(b"GET", method.encode()))
+    wait_until(lambda: server.log.getvalue())
+    assert server.log.lines() == [f"{method} {length}"]
+
+
+def test_access_lines_of_what_is_no_request(serve):
+    server = serve(plain, access_log_format="%(m)s %(H)s %(s)s")
+    talk(server, b"bad\r\n\r\n")
+    wait_until(lambda: server.log.getvalue())
+    assert server.log.lines() == ["- - 400"]
+
+
 def test_counters(serve):
     server = serve(plain, metrics_path="/metrics")
     talk(server, get() * 3 + b"bad\r\n\r\n")

@@ -299,7 +299,7 @@ class EngineHandler(HttpExchange):
     @property
     def command(self):
         """The method."""
-        return self.environ["REQUEST_METHOD"] if self.environ else None
+        return self.request.line.partition(" ")[0]
 
     @property
     def request_version(self):
@@ -308,11 +308,16 @@ class EngineHandler(HttpExchange):
 
     @property
     def response_headers(self):
-        """The headers of the application, a list of pairs of bytes."""
+        """The headers of the application, a list of pairs of bytes; and the
+        length, if it is known."""
         if self.block is None:
             return None
-        return [tuple(line.split(b": ", 1))
-                for line in self.block.split(b"\r\n")[:-1]]
+        headers = [tuple(line.split(b": ", 1))
+                   for line in self.block.split(b"\r\n")[:-1]]
+        if self.length >= 0 and not any(
+                name.lower() == b"content-length" for name, _ in headers):
+            headers.append((b"Content-Length", b"%d" % self.length))
+        return headers
 
     def end(self):
         """Log the exchange, and count it."""
@@ -419,6 +424,8 @@ class RefusedRequest(EngineHandler):
     """What the engine has refused, and answered: to be logged."""
 
     __slots__ = ()
+
+    command = request_version = None
 
     def handle(self):
         """Log it."""

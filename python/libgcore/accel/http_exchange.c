@@ -452,6 +452,8 @@ static int send_whole(ExchangeObject *self, PyObject *bytes)
                         PyBytes_AsString(bytes), (size_t)size)) < 0)
         return -1;
     self->sent += head_size(self, false) + line + size;
+    if (line != 0)
+        self->length = size;
     self->body += size;
     return 0;
 }
@@ -1052,6 +1054,8 @@ static PyMemberDef exchange_members[] = {
      "Whether the answer has begun."},
     {"response_length", T_LONGLONG, offsetof(ExchangeObject, sent), READONLY,
      "Bytes of the answer."},
+    {"length", T_LONGLONG, offsetof(ExchangeObject, length), READONLY,
+     "Of the body as announced, in bytes; negative: not announced."},
     {"body_length", T_LONGLONG, offsetof(ExchangeObject, body), READONLY,
      "Bytes of its body, without chunks' frames."},
     {"time_start", T_DOUBLE, offsetof(ExchangeObject, started), 0,
