@@ -429,6 +429,15 @@ def test_a_result_that_fails_to_close(serve, quiet, body):
     assert [str(error) for error in quiet] == ["close"]
 
 
+def test_a_listener_that_the_program_closed(serve, quiet):
+    server = serve(plain)
+    server.socket.close()
+    server.stop()
+    assert server.closed and not server.started
+    server.start()
+    assert ask_together(server, "/") == [b"ok"]
+
+
 @pytest.mark.parametrize("framing", [[], [("Content-Length", "9")]])
 @pytest.mark.parametrize("error", [errno.EPIPE, errno.ECONNRESET])
 def test_a_lost_connection_that_is_not_the_clients(serve, quiet, framing,

@@ -1079,14 +1079,15 @@ class WSGIServer(StreamServer):
 
     def start_accepting(self):
         """Take connections, as `BaseServer`, or have the engine do so."""
-        if self._http_listens or self._watcher is not None:
+        if self._accepts_from is not None or self._watcher is not None:
             return
         if self.ssl_enabled or not self._engine_serves():
             super().start_accepting()
             return
         self._make_engine()
-        self._http.listen(self.socket.fileno())
-        self._http_listens = True
+        fd = self.socket.fileno()
+        self._http.listen(fd)
+        self._accepts_from = fd
 
     # How many connections
 
@@ -1153,7 +1154,7 @@ class WSGIServer(StreamServer):
     def __setattr__(self, name, value):
         # A program may assign methods while the server runs.
         super().__setattr__(name, value)
-        if self._http_listens and name in _CONNECTION_NAMES:
+        if self._accepts_from is not None and name in _CONNECTION_NAMES:
             self.stop_accepting()
             self.start_accepting()
         elif self._http is not None and name == "get_environ":
@@ -1162,11 +1163,12 @@ class WSGIServer(StreamServer):
     def stop_accepting(self):
         """Leave the listener alone; what arrives waits in its backlog."""
         super().stop_accepting()
-        if self._http_listens:
-            self._http_listens = False
-            self._http.forget(self.socket.fileno())
+        fd = self._accepts_from
+        if fd is not None:
+            self._accepts_from = None
+            self._http.forget(fd)
 
-    _http_listens = False
+    _accepts_from = None  # the descriptor of the listener, for the engine
 
     def close(self):
         """Close the listening socket; connections go on."""
@@ -1177,14 +1179,14 @@ class WSGIServer(StreamServer):
 
     def _end_engine(self):
         """Close it if it has nothing to do; true if there is none left."""
-        if self._http is not None and not self._http_listens and (
+        if self._http is not None and self._accepts_from is None and (
                 not self._http.counters()["connections"]):
             self._http.close()
             self._http = None
         return self._http is None
 
     def _end_engine_or_wait(self, timer):
-        if self._end_engine() or self._http_listens:
+        if self._end_engine() or self._accepts_from is not None:
             timer.close()
 
     def _is_plain(self):
