@@ -262,6 +262,15 @@ static PyObject *request_abort(PyObject *self, PyObject *Py_UNUSED(none))
     Py_RETURN_NONE;
 }
 
+/* As gcore_http_read(); but when the answer is finished, the body is. */
+static int64_t read_some(gcore_http_request *request, void *bytes,
+                         size_t room)
+{
+    int64_t count = gcore_http_read(request, bytes, room);
+
+    return count == -EALREADY ? 0 : count;
+}
+
 /* A piece of the body, at most `size` bytes, or an empty one at its end; the
  * result of the read in `count`. */
 static PyObject *read_piece(gcore_http_request *request, Py_ssize_t size,
@@ -273,7 +282,7 @@ static PyObject *read_piece(gcore_http_request *request, Py_ssize_t size,
 
     if (bytes == NULL)
         return PyErr_NoMemory();
-    *count = gcore_http_read(request, bytes, (size_t)size);
+    *count = read_some(request, bytes, (size_t)size);
     if (*count >= 0)
         data = PyBytes_FromStringAndSize(bytes, (Py_ssize_t)*count);
     else if (*count != -EAGAIN)
@@ -323,8 +332,7 @@ static int64_t read_into(PyObject *self, char *bytes, Py_ssize_t room,
     gcore_http_request *request = ((RequestObject *)self)->request;
     int64_t count, deadline = GCORE_FOREVER;
 
-    while ((count = gcore_http_read(request, bytes, (size_t)room)) ==
-           -EAGAIN) {
+    while ((count = read_some(request, bytes, (size_t)room)) == -EAGAIN) {
         if (timeout != Py_None && (deadline = accel_deadline(timeout)) < 0)
             return -1;
         if (wait_for(self, deadline, gcore_http_wait_body,
