@@ -28,6 +28,7 @@ typedef struct layer {
     const char *owed; /* what it must send before it receives */
     size_t owing;     /* bytes of it */
     int receives;
+    const char *endless; /* what each receive gets */
     int shut;
     int released;
     gcore_http_server *victim; /* closed in ... */
@@ -66,6 +67,12 @@ static int64_t layer_receive(void *arg, void *buffer, size_t room)
 
     strike(it);
     it->receives++;
+    if (it->endless) {
+        length = strnlen(it->endless, room);
+        assert_true(it->receives < 1000);
+        memcpy(buffer, it->endless, length);
+        return (int64_t)length;
+    }
     if (pay(it) < 0)
         return -EINPROGRESS;
     if (it->start == it->end) {
@@ -119,7 +126,7 @@ static int layer_pending(void *arg)
 {
     layer *it = arg;
 
-    return it->start < it->end;
+    return it->start < it->end || it->endless;
 }
 
 static void layer_shut(void *arg)
@@ -252,6 +259,37 @@ static void sends_first_on(gcore_hub *hub)
     free(crypt);
 }
 ON_EACH_BACKEND(sends_first)
+
+static void one_turn(gcore_hub *hub)
+{
+    gcore_completion out;
+
+    assert_int_equal(gcore_hub_poll(hub, &out, 1, GCORE_NOW), 0);
+}
+
+/* A layer that always has more leaves others their turns, and the stream its
+ * deadlines. */
+static void endless_on(gcore_hub *hub)
+{
+    layer it;
+    heard got = {0};
+    int other;
+    gcore_stream *stream = layered(hub, &it, &other);
+
+    it.endless = "x";
+    assert_ok(gcore_stream_start(stream, hear, &got));
+    for (int turn = 0; turn < 10; turn++)
+        one_turn(hub);
+    assert_in_range(it.receives, 5, 20);
+    gcore_stream_finish(stream, gcore_hub_now(hub) + 1);
+    for (int turn = 0; turn < 10; turn++)
+        one_turn(hub);
+    assert_true(gcore_stream_closed(stream));
+    gcore_stream_unref(stream);
+    close(other);
+    heard_free(&got);
+}
+ON_EACH_BACKEND(endless)
 
 static void a_file_on(gcore_hub *hub)
 {
@@ -507,6 +545,36 @@ static void sends_first_for_requests(void **state)
     free(debt);
 }
 
+/* Requests, a body that nobody reads, and what comes behind the last answer,
+ * without an end. */
+static void endless_input(void **state)
+{
+    static const char *const endless[] = {
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 600\r\n\r\n",
+        "?\r\n",
+    };
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        gcore_http_request *request;
+        line it;
+
+        line_open(&it, taking_open);
+        it.layer.endless = endless[i];
+        for (int turn = 0; turn < 10; turn++) {
+            one_turn(it.server.hub);
+            while (gcore_http_server_take(it.server.server, &request, 1)) {
+                gcore_http_respond(request, 200, NULL, NULL, 0, NULL, 0);
+                gcore_http_request_unref(request);
+            }
+        }
+        assert_in_range(it.layer.receives, 5, 200);
+        gcore_http_server_close(it.server.server);
+        line_close(&it);
+    }
+}
+
 /* The server is closed within whatever is called. */
 static void closed_within(void **state)
 {
@@ -677,6 +745,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(both_ways), TEST(sends_first), TEST(sends_first_for_requests),
+        TEST(endless), TEST(endless_input),
         TEST(a_file), TEST(a_file_without_memory), TEST(no_end), TEST(detached),
         TEST(refused), TEST(without_memory),
         TEST(requests), TEST(closed_within), TEST(the_same_bytes_again),

@@ -11,8 +11,7 @@
 
 #define LEAST_READ 4096
 
-/* Thrown away in one turn, and what the kernel does not tell of: other
- * connections have theirs. */
+/* Thrown away in one turn: other connections have theirs. */
 #define DISCARD_TURN (1 << 20)
 
 int gcore__http_body_begin(const gcore_http_server *server,
@@ -350,8 +349,7 @@ int gcore__http_body_discard(gcore_http_request *request)
         got = read_some(request, conn->server->scratch, GCORE__HTTP_SCRATCH);
         conn->lingered += got > 0 ? got : 0;
     } while (got > 0 && conn->lingered <= most &&
-             (conn->lingered < turn || conn->more ||
-              gcore__buffer_size(&conn->in)));
+             (conn->lingered < turn || gcore__buffer_size(&conn->in)));
     if (got == 0 || (got > 0 && request->body_over))
         return 1;
     return got == -EAGAIN || (got > 0 && conn->lingered <= most) ? 0 : -1;

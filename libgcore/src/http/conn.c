@@ -423,13 +423,10 @@ static void receive(gcore__http_conn *conn)
 
 static void linger(gcore__http_conn *conn)
 {
-    int64_t got;
+    int64_t got = gcore__wire_receive(conn, conn->server->scratch,
+                                      GCORE__HTTP_SCRATCH);
 
-    do {
-        got = gcore__wire_receive(conn, conn->server->scratch,
-                                  GCORE__HTTP_SCRATCH);
-        conn->lingered += got > 0 ? got : 0;
-    } while (got > 0 && conn->more);
+    conn->lingered += got > 0 ? got : 0;
     if ((got <= 0 && got != -EAGAIN) || conn->lingered > LINGER_BYTES)
         gcore__http_conn_close(conn, -ECANCELED);
 }
@@ -539,10 +536,23 @@ void gcore__http_conn_drain(gcore__http_conn *conn)
         look_again(conn);
 }
 
+static void take_input(gcore__http_conn *conn)
+{
+    if (conn->state == GCORE__HTTP_LINGERING)
+        linger(conn);
+    else if (conn->request)
+        discard(conn);
+    else
+        receive(conn);
+}
+
 static void timed_out(gcore__http_conn *conn)
 {
-    if (conn->deadline > gcore_hub_now(conn->server->hub))
+    if (conn->deadline > gcore_hub_now(conn->server->hub)) {
+        if (conn->more)
+            take_input(conn);
         return;
+    }
     if (conn->state == GCORE__HTTP_LINGERING) {
         gcore__http_conn_close(conn, -ECANCELED);
         return;
@@ -572,12 +582,8 @@ static void on_input(void *arg, int64_t result)
         timed_out(conn);
     else if (result < 0)
         gcore__http_conn_close(conn, (int)result);
-    else if (conn->state == GCORE__HTTP_LINGERING)
-        linger(conn);
-    else if (conn->request)
-        discard(conn);
     else
-        receive(conn);
+        take_input(conn);
     gcore__http_conn_leave(conn);
 }
 
@@ -613,6 +619,13 @@ static void on_again(void *arg, int64_t result)
     gcore__http_conn_leave(conn);
 }
 
+/* Until when the input is waited for: where the kernel does not tell of all,
+ * until the next turn, so that others have theirs. */
+static int64_t next_look(const gcore__http_conn *conn)
+{
+    return conn->more ? GCORE_NOW : conn->deadline;
+}
+
 /* What it waits for while the application has a request. */
 static int settle_request(gcore__http_conn *conn)
 {
@@ -622,7 +635,7 @@ static int settle_request(gcore__http_conn *conn)
         return listen_until(
             conn, sooner(request->body_wait.deadline, request->rate_end));
     if (request->finished && request->status != 101)
-        return listen_until(conn, conn->deadline);
+        return listen_until(conn, next_look(conn));
     ignore(conn);
     return 0;
 }
@@ -631,8 +644,8 @@ static int settle_open(gcore__http_conn *conn)
 {
     if (conn->request)
         return settle_request(conn);
-    if (!unseen(conn) && !conn->more && !is_behind(conn))
-        return listen_until(conn, conn->deadline);
+    if (!unseen(conn) && !is_behind(conn))
+        return listen_until(conn, next_look(conn));
     ignore(conn);
     if (!is_behind(conn))
         look_again(conn);
@@ -646,7 +659,7 @@ static void settle(gcore__http_conn *conn)
     if (conn->state == GCORE__HTTP_OPEN)
         error = settle_open(conn);
     else if (conn->state == GCORE__HTTP_LINGERING)
-        error = listen_until(conn, conn->deadline);
+        error = listen_until(conn, next_look(conn));
     else
         ignore(conn);
     if (error < 0)

@@ -88,6 +88,8 @@ static void end(gcore_stream *stream)
 {
     if (!stream->closed)
         gcore_watch_stop(stream->readable);
+    gcore__ready_withdraw(stream->hub, &stream->input);
+    stream->looks = false;
     stream->reader = GCORE__NOBODY;
 }
 
@@ -106,6 +108,14 @@ static void expire(gcore_stream *stream)
     schedule(stream, -ETIMEDOUT);
 }
 
+/* In the next turn: a peer that keeps up with it must not keep the others
+ * from theirs. */
+static void look_later(gcore_stream *stream)
+{
+    stream->looks = true;
+    gcore__stream_arm(stream);
+}
+
 static void tell_bytes(gcore_stream *stream, int64_t result)
 {
     gcore_stream_ref(stream);
@@ -114,7 +124,7 @@ static void tell_bytes(gcore_stream *stream, int64_t result)
         if (stream->late)
             expire(stream);
         else if (has_more(stream))
-            schedule(stream, LOOK);
+            look_later(stream);
     }
     gcore_stream_unref(stream);
 }
@@ -123,7 +133,7 @@ static void discarded(gcore_stream *stream, int64_t result)
 {
     if (result > 0) {
         if (has_more(stream))
-            schedule(stream, LOOK);
+            look_later(stream);
         return;
     }
     end(stream);
@@ -302,7 +312,6 @@ int gcore_stream_stop(gcore_stream *stream)
     if (stream->reader == GCORE__ONE_READ)
         put_back(stream);
     end(stream);
-    gcore__ready_withdraw(stream->hub, &stream->input);
     if (stream->finishing && !gcore_stream_closed(stream))
         gcore__read_discard(stream);
     gcore_stream_unref(stream);
@@ -310,7 +319,7 @@ int gcore_stream_stop(gcore_stream *stream)
 }
 
 /* Something may be there that the kernel does not tell of. */
-static void look_now(gcore_stream *stream)
+void gcore__read_look(gcore_stream *stream)
 {
     if (stream->input.listed)
         return;
@@ -339,7 +348,7 @@ int gcore_stream_unread(gcore_stream *stream, const void *data, size_t length)
     stream->unread = bytes;
     stream->unread_start = 0;
     stream->unread_end = length + held;
-    look_now(stream);
+    gcore__read_look(stream);
     return 0;
 }
 

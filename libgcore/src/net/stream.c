@@ -45,6 +45,8 @@ static int64_t next_deadline(const gcore_stream *stream)
 {
     int64_t at = GCORE_FOREVER;
 
+    if (stream->looks)
+        return stream->hub->now;
     if (gcore__reading(stream))
         at = earlier(at, stream->read_deadline);
     if (stream->queued)
@@ -71,6 +73,10 @@ static void due(gcore_hub *hub, gcore__timer *timer)
     int64_t now = hub->now;
 
     gcore_stream_ref(stream);
+    if (stream->looks) {
+        stream->looks = false;
+        gcore__read_look(stream);
+    }
     if (gcore__reading(stream) && stream->read_deadline <= now)
         gcore__read_expired(stream);
     if (stream->queued && stream->write_deadline <= now)

@@ -128,6 +128,7 @@ struct gcore_stream {
     bool shut;
     bool finishing;
     bool late; /* the read deadline has passed, and bytes were there */
+    bool looks; /* in the next turn, for what the kernel does not tell of */
 };
 
 /* stream.c */
@@ -149,6 +150,8 @@ void gcore__read_init(gcore_stream *stream);
 void gcore__read_cancel(gcore_stream *stream);
 void gcore__read_expired(gcore_stream *stream);
 void gcore__read_discard(gcore_stream *stream);
+/* Something may be there that the kernel does not tell of. */
+void gcore__read_look(gcore_stream *stream);
 int64_t gcore__take_unread(gcore_stream *stream, void *buffer, size_t room);
 bool gcore__reading(const gcore_stream *stream);
 
