@@ -31,8 +31,9 @@ typedef struct layer {
     const char *endless; /* what each receive gets */
     int shut;
     int released;
-    gcore_http_server *victim; /* closed in ... */
+    gcore_http_server *victim; /* closed, or let go, in ... */
     int in;                    /* ... so many more receives or sends */
+    bool lets_go;
 } layer;
 
 static void turn_round(char *bytes, size_t length)
@@ -43,7 +44,11 @@ static void turn_round(char *bytes, size_t length)
 
 static void strike(layer *it)
 {
-    if (it->victim && --it->in == 0)
+    if (!it->victim || --it->in)
+        return;
+    if (it->lets_go)
+        gcore_http_server_unref(it->victim);
+    else
         gcore_http_server_close(it->victim);
 }
 
@@ -599,6 +604,44 @@ static void closed_within(void **state)
     }
 }
 
+static void forget_request(void *arg, gcore_http_request *request)
+{
+    (void)arg;
+    gcore_http_request_unref(request);
+}
+
+/* Its last owner lets go of it within whatever is called for a request that
+ * is refused, and reported. */
+static void let_go_within(void **state)
+{
+    gcore_http_options options = {.size = sizeof options,
+                                  .flags = GCORE_HTTP_REPORT};
+    bool struck = true;
+
+    (void)state;
+    for (int k = 1; struck; k++) {
+        line it;
+        gcore_stream *stream;
+
+        taking_open(&it.server, &options);
+        assert_ok(gcore_http_server_start(it.server.server, forget_request,
+                                          NULL));
+        stream = layered(it.server.hub, &it.layer, &it.client);
+        assert_ok(gcore_http_server_adopt_stream(it.server.server, stream));
+        it.layer.victim = it.server.server;
+        it.layer.in = k;
+        it.layer.lets_go = true;
+        line_say(&it, "GET bad\r\n\r\n");
+        shutdown(it.client, SHUT_WR);
+        UNTIL(it.server.hub, it.layer.released);
+        struck = it.layer.in <= 0;
+        if (struck)
+            it.server.server = NULL;
+        line_close(&it);
+        assert_true(k < 30);
+    }
+}
+
 enum { BODY = 50000 };
 
 static void body_sent(void *arg, int64_t result)
@@ -748,7 +791,8 @@ int main(void)
         TEST(endless), TEST(endless_input),
         TEST(a_file), TEST(a_file_without_memory), TEST(no_end), TEST(detached),
         TEST(refused), TEST(without_memory),
-        TEST(requests), TEST(closed_within), TEST(the_same_bytes_again),
+        TEST(requests), TEST(closed_within), TEST(let_go_within),
+        TEST(the_same_bytes_again),
         TEST(upgrade), TEST(plain_upgrade),
         TEST(upgrade_without_memory),
     };

@@ -40,7 +40,8 @@ GOOD = [
     (to("/", "Empty:", method="GET"), "GET / "),
     (to("/", "X: \xff\t\"(", method="GET"), "GET / "),
     (request("GET / HTTP/1.1", "Host:"), "GET / "),
-    (request("GET / HTTP/1.1", "Host: [::1]:80"), "GET / "),
+    *((request("GET / HTTP/1.1", f"Host: {host}"), "GET / ")
+      for host in ("[::1]", "[::1]:80", "a_b.c-d:80", "1.2.3.4")),
     (request("GET / HTTP/1.0", "Connection: keep-alive"), "GET / "),
 ]
 
@@ -72,6 +73,8 @@ BAD = [
     request("GET / HTTP/1.1", "Host: a b"), request("GET / HTTP/1.1", "Host: a/b"),
     request("GET / HTTP/1.1", "Host: a@b"), request("GET / HTTP/1.1", "Host: a, b"),
     request("GET / HTTP/1.0", "Host: a", "Host: b"),
+    *(request("GET / HTTP/1.1", f"Host: {host}") for host in (
+        "\xe9", "a:x", "a:-1", "a:8:9", "::1", "[", "a]", "[::1]a", "[[::1]")),
     # lengths
     *(to("/", f"Content-Length: {length}", body=b"abc") for length in (
         "-3", "+3", "3_0", "0x3", "3.0", "3 3", "3,3", "3, 3", "", "abc", "\xb3",

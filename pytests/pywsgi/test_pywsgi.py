@@ -138,8 +138,16 @@ def test_a_status_is_text(serve, quiet, status):
     response = talk(serve(application, wsgi=False), get())
     assert response.startswith(b"HTTP/1.1 500 ")
     error, = quiet
-    assert isinstance(error, TypeError)
+    assert isinstance(error, UnicodeError)
     assert str(error).endswith(f"the status is {status!r}")
+
+
+def test_what_follows_connect_is_no_request(serve):
+    """To a proxy that tunnels it is the client's."""
+    response = talk(serve(plain, wsgi=False),
+                    b"CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n" + get())
+    assert response.count(b"HTTP/1.1") == 1
+    assert split(response)[1]["Connection"] == "close"
 
 
 def test_head_requests_get_no_body(serve):

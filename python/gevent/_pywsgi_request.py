@@ -25,7 +25,10 @@ TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 NOT_IN_LINE = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
 _VERSION = re.compile(r"HTTP/([01])\.([0-9])")
 _DIGITS = re.compile(r"[0-9]+")
-_NOT_IN_HOST = re.compile(r"[\0- \x7f\"#,/<>?@\\^`{|}]")
+# What a name means is the application's business.
+_HOST = re.compile(
+    r"(?:[^\0- \x7f-\xff\"#,/<>?@\\^`{|}\[\]:]*"
+    r"|\[[^\0- \x7f-\xff\"#,/<>?@\\^`{|}\[\]]*\])(?::[0-9]*)?")
 
 
 class InvalidRequest(ValueError):
@@ -168,7 +171,8 @@ def body_framing(method, version, headers, strict):
     """`(content_length, chunked, last)`: the announced length in bytes or
     None, whether the body comes in chunks, and whether the connection must
     end after the response."""
-    last = headers.folded or version == "HTTP/0.9"
+    # What follows a CONNECT is a tunnel's to whoever stands between.
+    last = headers.folded or version == "HTTP/0.9" or method == "CONNECT"
     if headers.folded and strict:
         raise InvalidRequest("Folded header line")
     if not _has_host(headers) and version == "HTTP/1.1":
@@ -190,7 +194,7 @@ def _has_host(headers):
     hosts = headers.get_all("Host", ())
     if len(hosts) > 1:
         raise InvalidRequest("More than one Host")
-    if hosts and _NOT_IN_HOST.search(hosts[0]):
+    if hosts and not _HOST.fullmatch(hosts[0]):
         raise InvalidRequest(f"Invalid Host: {hosts[0][:80]!r}")
     return bool(hosts)
 

@@ -778,8 +778,8 @@ def _sendfile(sock, fd, offset, count, seconds):
 
 def _header_bytes(text, what):
     if not isinstance(text, str):
-        raise TypeError("A status, names and values of headers must be text; "
-                        f"the {what} is {text!r}")
+        raise UnicodeError("A status, names and values of headers must be text; "
+                           f"the {what} is {text!r}")
     if NOT_IN_LINE.search(text):
         raise ValueError(f"carriage return or newline in header {what}: "
                          f"{text!r}")

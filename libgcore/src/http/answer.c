@@ -606,6 +606,7 @@ void gcore__http_refuse(gcore__http_conn *conn, gcore__http_refusal refusal,
     char answer[512];
     size_t date_size;
 
+    gcore_http_server_ref(server); /* a transport may drop the last one */
     date = gcore__http_date(server, &date_size);
     piece = piece_of(answer, (size_t)snprintf(
         answer, sizeof answer,
@@ -616,6 +617,9 @@ void gcore__http_refuse(gcore__http_conn *conn, gcore__http_refusal refusal,
     server->stats.refused++;
     if (gcore__http_send(conn, &piece, 1) == 0)
         gcore__http_conn_end(conn, true);
-    if (request)
+    if (request && server->closed)
+        gcore_http_request_unref(request);
+    else if (request)
         gcore__http_hand_over(server, request);
+    gcore_http_server_unref(server);
 }

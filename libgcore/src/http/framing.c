@@ -61,6 +61,35 @@ static void read_connection(said *it, const char *value, size_t size)
     }
 }
 
+/* Whether what follows a host's name is nothing, or a port. */
+static bool is_port(const char *at, const char *end)
+{
+    if (at == end)
+        return true;
+    if (*at != ':')
+        return false;
+    while (++at < end && *at >= '0' && *at <= '9')
+        continue;
+    return at == end;
+}
+
+/* uri-host [ ":" port ], RFC 9112, 3.2; what a name means is the
+ * application's business. */
+static bool is_host(const char *value, size_t size)
+{
+    const char *at = value, *end = value + size;
+    bool bracketed = size && *value == '[';
+
+    if (!gcore__http_all(value, size, GCORE__BYTE_HOST))
+        return false;
+    at += bracketed;
+    while (at < end && *at != '[' && *at != ']' && (bracketed || *at != ':'))
+        at++;
+    if (!bracketed)
+        return is_port(at, end);
+    return at < end && *at == ']' && is_port(at + 1, end);
+}
+
 static gcore__http_refusal read_field(said *it, const char *block,
                                       const gcore_http_field *field)
 {
@@ -73,9 +102,8 @@ static gcore__http_refusal read_field(said *it, const char *block,
         if (it->host)
             return GCORE__HTTP_HOST_MANY;
         it->host = field;
-        return gcore__http_all(value, field->value_size, GCORE__BYTE_HOST)
-                   ? GCORE__HTTP_FINE
-                   : GCORE__HTTP_HOST;
+        return is_host(value, field->value_size) ? GCORE__HTTP_FINE
+                                                 : GCORE__HTTP_HOST;
     case 6:
         if (is(name, 6, "expect"))
             it->expect = is(value, field->value_size, "100-continue");
@@ -198,6 +226,12 @@ static gcore__http_refusal frame_folded(const gcore__http_rules *rules,
                                                   : GCORE__HTTP_FOLDED;
 }
 
+/* What follows a success is a tunnel's to whoever stands between. */
+static bool is_connect(const gcore_http_head *head)
+{
+    return head->method_size == 7 && memcmp(head->block, "CONNECT", 7) == 0;
+}
+
 gcore__http_refusal gcore__http_frame(const gcore__http_rules *rules,
                                       bool folded, gcore_http_head *head)
 {
@@ -210,7 +244,7 @@ gcore__http_refusal gcore__http_frame(const gcore__http_rules *rules,
             return refusal;
     }
     head->flags = 0;
-    if (!it.close && (head->minor > 0 || it.keep))
+    if (!it.close && (head->minor > 0 || it.keep) && !is_connect(head))
         head->flags |= GCORE_HTTP_KEEP;
     refusal = frame_body(rules, &it, head);
     if (!refusal)

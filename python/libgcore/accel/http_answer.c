@@ -97,7 +97,7 @@ static int add_text(lines *it, PyObject *text, const char *what)
     int result = -1;
 
     if (!PyUnicode_Check(text)) {
-        PyErr_Format(PyExc_TypeError,
+        PyErr_Format(PyExc_UnicodeError,
                      "A status, names and values of headers must be text; "
                      "the %s is %R",
                      what, text);
