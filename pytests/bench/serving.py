@@ -29,6 +29,8 @@ IDLE_CONNECTIONS = 4_000
 IDLE_TARGET = 2_560  # bytes
 STARTING = 20  # seconds a server may take to answer
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+POST = (b"POST / HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Length: %d\r\n\r\n")
 
 #: What a server did: requests and CPU seconds each; `p99` in seconds
 Figures = namedtuple("Figures", "rate cpu p99")
@@ -57,10 +59,11 @@ def beside_upstream(name, client, target, *options):
                 [Other("", ("pywsgi", *options, "--no-delay"), target=target)])
 
 
-def a_megabyte(name, client):
+def a_megabyte(name, request):
     """Work for pywsgi that is mostly the kernel's copying: what is to be
-    reached is beside upstream as it is installed; with TCP_NODELAY it is shown."""
-    return Work(name, client, ("pywsgi",), [
+    reached is beside upstream as it is installed; with TCP_NODELAY it is
+    shown. wrk, which reads 8 KiB at a time, would be the limit."""
+    return Work(name, ("bulk", request), ("pywsgi",), [
         Other("as shipped", ("pywsgi",), target=2),
         Other("TCP_NODELAY", ("pywsgi", "--no-delay"))])
 
@@ -79,9 +82,9 @@ WORKS = (
     beside_upstream("a connection a request",
                     wrk("/", 50, "-H", "Connection: close"), 2.5),
     beside_upstream("10 KB down", wrk("/10k"), 2),
-    a_megabyte("1 MB down", wrk("/1m")),
+    a_megabyte("1 MB down", GET.replace(b"/", b"/1m", 1)),
     beside_upstream("10 KB up", post("/", 10_000), 2),
-    a_megabyte("1 MB up", post("/", 1_000_000)),
+    a_megabyte("1 MB up", POST % 1_000_000 + b"x" * 1_000_000),
     beside_upstream("1,000 chunks", wrk("/stream"), 2),
     beside_upstream("hello over TLS", ("steady",), 2, "--certificate"),
     beside_upstream("hello, a busy thread", HELLO, 5, "--busy"),
@@ -235,7 +238,67 @@ def run_steady(port, duration, setting, secure, begin, connections=50):
     return count, None
 
 
-CLIENTS = {"wrk": run_wrk, "echo": run_echo, "steady": run_steady}
+class BulkPeer:
+    """Sends a request again and again, as fast as it is answered."""
+
+    buffer = memoryview(bytearray(1 << 20))
+
+    def __init__(self, port, request):
+        self.sock = connect(port)
+        self.sock.setblocking(False)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.request = self.unsent = memoryview(request)
+        self.left = 0  # bytes of the answer
+        self.answers = 0
+
+    def send(self):
+        with contextlib.suppress(BlockingIOError):
+            while self.unsent:
+                self.unsent = self.unsent[self.sock.send(self.unsent):]
+
+    def receive(self):
+        with contextlib.suppress(BlockingIOError):
+            while size := self.sock.recv_into(self.buffer):
+                self.left = (self.left or self.answer_size()) - size
+                if not self.left:
+                    self.answers += 1
+                    self.unsent = self.request
+                    self.send()
+                if size < len(self.buffer):
+                    return
+            raise SystemExit("a connection was closed")
+
+    def answer_size(self):
+        head = bytes(self.buffer[:1024]).partition(b"\r\n\r\n")[0]
+        length = re.search(rb"(?i)\r\nContent-Length: (\d+)", head)[1]
+        return len(head) + len(b"\r\n\r\n") + int(length)
+
+
+def run_bulk(port, duration, setting, _secure, begin, request,
+             connections=50):
+    os.sched_setaffinity(0, {int(setting.client_core)})
+    poll = select.epoll()
+    peers = {}
+    begin()
+    for _ in range(connections):
+        peer = BulkPeer(port, request)
+        poll.register(peer.sock, select.EPOLLIN | select.EPOLLOUT
+                      | select.EPOLLET)
+        peers[peer.sock.fileno()] = peer
+    end = time.monotonic() + duration
+    while time.monotonic() < end:
+        for fd, events in poll.poll(0.1):
+            if events & select.EPOLLOUT:
+                peers[fd].send()
+            if events & select.EPOLLIN:
+                peers[fd].receive()
+    for peer in peers.values():
+        peer.sock.close()
+    return sum(peer.answers for peer in peers.values()), None
+
+
+CLIENTS = {"wrk": run_wrk, "echo": run_echo, "steady": run_steady,
+           "bulk": run_bulk}
 
 
 def measure_once(python, arguments, client, setting):
