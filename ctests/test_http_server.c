@@ -297,6 +297,16 @@ static void turn_until_closed(echo_server *it, peer *from)
     }
 }
 
+/* A peer that says that and no more gets these answers. */
+static void outwait(echo_server *it, const char *text, const char *wanted)
+{
+    peer_open(&one, it);
+    peer_say(&one, text);
+    turn_until_closed(it, &one);
+    assert_string_equal(answers(&one), wanted);
+    peer_close(&one);
+}
+
 static void slow_peers(void **state)
 {
     gcore_http_options options = {
@@ -310,34 +320,12 @@ static void slow_peers(void **state)
 
     (void)state;
     echo_open(&it, &options);
-    /* Nothing comes. */
-    peer_open(&one, &it);
-    turn_until_closed(&it, &one);
-    assert_string_equal(answers(&one), "closed");
-    peer_close(&one);
-    /* A part of a head. */
-    peer_open(&one, &it);
-    peer_say(&one, "GET / HTTP/1.1\r\nHost:");
-    turn_until_closed(&it, &one);
-    assert_string_equal(answers(&one), "408|closed");
-    peer_close(&one);
-    /* Nothing more after an answer; a part of a head after one. */
-    peer_open(&one, &it);
-    peer_say(&one, GET);
-    turn_until_closed(&it, &one);
-    assert_string_equal(answers(&one), "200 GET / |closed");
-    peer_close(&one);
-    peer_open(&one, &it);
-    peer_say(&one, GET "GET");
-    turn_until_closed(&it, &one);
-    assert_string_equal(answers(&one), "200 GET / |408|closed");
-    peer_close(&one);
-    /* A body that does not come. */
-    peer_open(&one, &it);
-    peer_say(&one, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx");
-    turn_until_closed(&it, &one);
-    assert_string_equal(answers(&one), "400 ETIMEDOUT|closed");
-    peer_close(&one);
+    outwait(&it, "", "closed");
+    outwait(&it, "GET / HTTP/1.1\r\nHost:", "408|closed");
+    outwait(&it, GET, "200 GET / |closed");
+    outwait(&it, GET "GET", "200 GET / |408|closed");
+    outwait(&it, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx",
+            "400 ETIMEDOUT|closed");
     assert_int_equal(stats_of(&it).timeouts, 5);
     echo_close(&it);
 }
@@ -353,25 +341,14 @@ static void slow_proxies(void **state)
 
     (void)state;
     echo_open(&it, &options);
-    peer_open(&one, &it);
-    turn_until_closed(&it, &one);
-    assert_string_equal(answers(&one), "closed");
-    peer_close(&one);
-    peer_open(&one, &it);
-    peer_say(&one, "PROXY TCP4 1.2.3.4");
-    turn_until_closed(&it, &one);
-    assert_string_equal(answers(&one), "408|closed");
-    peer_close(&one);
+    outwait(&it, "", "closed");
+    outwait(&it, "PROXY TCP4 1.2.3.4", "408|closed");
     echo_close(&it);
 
     options.head_timeout = 20 * MS;
     options.proxy_timeout = 3600 * SECOND;
     echo_open(&it, &options);
-    peer_open(&one, &it);
-    peer_say(&one, "PROXY UNKNOWN\r\nGET");
-    turn_until_closed(&it, &one);
-    assert_string_equal(answers(&one), "408|closed");
-    peer_close(&one);
+    outwait(&it, "PROXY UNKNOWN\r\nGET", "408|closed");
     echo_close(&it);
 }
 

@@ -612,7 +612,8 @@ def test_a_read_that_was_interrupted(serve, reader):
         return [environ["wsgi.input"].read()]
 
     if reader == "handlers":
-        pytest.skip("its file loses count then")
+        pytest.skip("what an interrupted read took is not counted by "
+                    "the file that handlers read from")
     with connect(serve(application, wsgi=False)) as sock:
         sock.sendall(post(b"lost", "Content-Length: 8", "Connection: close"))
         assert waited.wait(20)
